@@ -1,0 +1,1 @@
+"""The base image: resolved to a digest, read once into an inventory, cached by digest."""

@@ -1,0 +1,1 @@
+"""From a plan to images: directly, or through the Docker Engine."""

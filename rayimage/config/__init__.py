@@ -1,0 +1,1 @@
+"""The project configuration: ``[tool.rayimage]`` in, frozen values out."""

@@ -1,0 +1,1 @@
+"""Image layers, byte for byte the same on every machine."""

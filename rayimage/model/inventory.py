@@ -1,0 +1,87 @@
+"""What a base image contains, as far as locking and layering have to know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
+from rayimage.model.digest import Digest
+from rayimage.model.platform import Platform
+
+__all__ = ["Distribution", "InstallLayout", "InstalledFile", "Inventory"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallLayout:
+    """Where a wheel's files go in the image, and who owns them. All paths are absolute, without a trailing slash.
+
+    A wheel layer is a pure function of (wheel, this, layer-format version).
+    """
+
+    prefix: str
+    purelib: str
+    platlib: str
+    scripts: str
+    data: str
+    headers: str
+    interpreter: str
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledFile:
+    """A file of a distribution: its absolute path in the image and RECORD's ``sha256=<urlsafe base64>`` if any."""
+
+    path: str
+    record_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """An installed distribution (a ``.dist-info`` or ``.egg-info`` of the base)."""
+
+    name: NormalizedName
+    version: Version
+    requires: tuple[str, ...] = ()
+    installer: str = ""
+    files: tuple[InstalledFile, ...] = ()
+    dist_info: str = ""
+
+    @property
+    def is_conda(self) -> bool:
+        """Conda's own machinery never moves."""
+        return self.installer == "conda"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inventory:
+    """The contents of a base for one platform, found in one pass over its layers."""
+
+    image: Digest
+    platform: Platform
+    python: Version
+    glibc: Version | None
+    layout: InstallLayout
+    user: str
+    workdir: str
+    env: Mapping[str, str]
+    labels: Mapping[str, str]
+    distributions: tuple[Distribution, ...]
+    symlinks: Mapping[str, str]
+    """Symbolic links (absolute path → target as written) that are directories' or files' other names below the
+    prefix, and at the top of the file system: nothing may be written through them."""
+
+    @cached_property
+    def by_name(self) -> Mapping[NormalizedName, Distribution]:
+        """The distributions by normalised name."""
+        return {dist.name: dist for dist in self.distributions}
+
+    @property
+    def ray(self) -> Distribution | None:
+        """The base's Ray, or None when it is not a Ray image."""
+        return next((dist for dist in self.distributions if dist.name == "ray"), None)

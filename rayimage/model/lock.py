@@ -1,0 +1,72 @@
+"""The lock of one role on one platform, as a value. ``lock.pylock`` reads and writes it as pylock.toml."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
+from rayimage.model.digest import Digest
+from rayimage.model.platform import Platform
+
+__all__ = ["BaseIdentity", "LockedWheel", "Move", "Provided", "RoleLock"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseIdentity:
+    """The base that a lock was made for: as the user names it, and as the bytes name it."""
+
+    reference: str
+    digest: Digest
+    ray: Version
+    python: Version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedWheel:
+    """A wheel that goes into the image; the hash is its identity, ``url`` (https: or file:) a hint where to get it."""
+
+    name: NormalizedName
+    version: Version
+    filename: str
+    digest: Digest
+    size: int | None = None
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Provided:
+    """A requirement that the base's own copy meets."""
+
+    name: NormalizedName
+    version: Version
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Move:
+    """A base package that is replaced."""
+
+    name: NormalizedName
+    old: Version
+    new: Version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleLock:
+    """Everything that is installed for a role on a platform, sorted by name."""
+
+    role: str
+    platform: Platform
+    base: BaseIdentity
+    inputs: Digest
+    """Digest of everything the resolution depended on besides the indexes: spec files, options, base."""
+    wheels: tuple[LockedWheel, ...]
+    provided: tuple[Provided, ...]
+    moves: tuple[Move, ...]
+
+    @property
+    def added(self) -> tuple[LockedWheel, ...]:
+        """Wheels of packages that the base does not have."""
+        moved = {move.name for move in self.moves}
+        return tuple(wheel for wheel in self.wheels if wheel.name not in moved)

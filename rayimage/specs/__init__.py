@@ -1,0 +1,1 @@
+"""Dependency specifications of a role: which files, and what is in them."""
