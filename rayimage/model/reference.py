@@ -33,10 +33,12 @@ class Reference:
 
         Raises UsageError that names the part which does not fit the distribution specification.
         """
-        name, _, digest_text = text.partition("@")
-        digest = Digest.parse(digest_text) if digest_text else None
+        name, at, digest_text = text.partition("@")
+        digest = Digest.parse(digest_text) if at else None
         head, _, last = name.rpartition("/")
-        last, _, tag = last.partition(":")
+        last, colon, tag = last.partition(":")
+        if colon and not tag:
+            raise UsageError(f"not an image reference: {text!r}", why="nothing follows its colon")
         name = f"{head}/{last}" if head else last
         first, slash, rest = name.partition("/")
         if slash and ("." in first or ":" in first or first == "localhost"):
