@@ -1,1 +1,7 @@
-"""The base image: resolved to a digest, read once into an inventory, cached by digest."""
+"""Base images: resolve one to a digest, read what it contains from its layers, check that all roles' fit."""
+
+from rayimage.base.checks import check_bases, require_ray
+from rayimage.base.inventory import read_inventory
+from rayimage.base.resolve import ResolvedBase, resolve_base
+
+__all__ = ["ResolvedBase", "check_bases", "read_inventory", "require_ray", "resolve_base"]

@@ -1,1 +1,28 @@
-"""Image layers, byte for byte the same on every machine."""
+"""Image layers, byte for byte the same on every machine; README.md beside this file describes their format."""
+
+from rayimage.layers.budget import pack
+from rayimage.layers.cache import LayerCache
+from rayimage.layers.clashes import find_clashes
+from rayimage.layers.code import code_layer_key, write_code_layer
+from rayimage.layers.code_tree import CodeTree, collect_code
+from rayimage.layers.layer import LAYER_FORMAT, FileInLayer, Layer, WheelOnDisk
+from rayimage.layers.removal import removal_layer_key, write_removal_layer
+from rayimage.layers.wheels import wheel_layer_key, write_wheel_layer
+
+__all__ = [
+    "LAYER_FORMAT",
+    "CodeTree",
+    "FileInLayer",
+    "Layer",
+    "LayerCache",
+    "WheelOnDisk",
+    "code_layer_key",
+    "collect_code",
+    "find_clashes",
+    "pack",
+    "removal_layer_key",
+    "wheel_layer_key",
+    "write_code_layer",
+    "write_removal_layer",
+    "write_wheel_layer",
+]

@@ -1,1 +1,32 @@
-"""From requirements and an inventory to a lock: which wheels go in, what the base provides, what moves."""
+"""Lock roles against their bases: resolve, check the final environment, read and write pylock.toml."""
+
+from __future__ import annotations
+
+from rayimage.lock.engine import Engine, NoSolution, PackageFile, Question, ResolvedPackage
+from rayimage.lock.environment import EnvironmentReport, Problem, check_environment, wheel_requires
+from rayimage.lock.joint import resolve
+from rayimage.lock.pylock import lock_path, read_lock, write_lock
+from rayimage.lock.request import LOCK_FORMAT, LockRequest, Options, lock_inputs
+from rayimage.lock.requirements import export_requirements, read_preferences
+
+__all__ = [
+    "LOCK_FORMAT",
+    "Engine",
+    "EnvironmentReport",
+    "LockRequest",
+    "NoSolution",
+    "Options",
+    "PackageFile",
+    "Problem",
+    "Question",
+    "ResolvedPackage",
+    "check_environment",
+    "export_requirements",
+    "lock_inputs",
+    "lock_path",
+    "read_lock",
+    "read_preferences",
+    "resolve",
+    "wheel_requires",
+    "write_lock",
+]

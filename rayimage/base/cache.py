@@ -1,0 +1,101 @@
+"""Inventories as gzipped JSON files, one per image digest and format version."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from pathlib import Path
+from typing import Any, Final
+
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
+from rayimage.files import write_atomic
+from rayimage.model.digest import Digest
+from rayimage.model.inventory import Distribution, InstalledFile, InstallLayout, Inventory
+from rayimage.model.platform import Platform
+
+__all__ = ["FORMAT", "from_json", "load_inventory", "store_inventory", "to_json"]
+
+FORMAT: Final = 1
+"""To be raised with every change of what an inventory says about the same image, not only of its form."""
+
+
+def load_inventory(cache_dir: Path, image: Digest) -> Inventory | None:
+    """The inventory of ``image``, or None when there is none, or none that can be used."""
+    try:
+        inventory = from_json(json.loads(gzip.decompress(_path(cache_dir, image).read_bytes())))
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return inventory if inventory.image == image else None
+
+
+def store_inventory(cache_dir: Path, inventory: Inventory) -> None:
+    """Keep ``inventory``; raises OSError."""
+    data = json.dumps(to_json(inventory), sort_keys=True, separators=(",", ":")).encode()
+    write_atomic(_path(cache_dir, inventory.image), gzip.compress(data, compresslevel=1, mtime=0))
+
+
+def _path(cache_dir: Path, image: Digest) -> Path:
+    return cache_dir / "inventory" / f"{image.hex}-v{FORMAT}.json.gz"
+
+
+def to_json(inventory: Inventory) -> dict[str, Any]:
+    """The inventory as a JSON object; ``from_json`` reads it back."""
+    layout = {name: getattr(inventory.layout, name) for name in InstallLayout.__slots__}
+    return {
+        "format": FORMAT,
+        "image": str(inventory.image),
+        "platform": str(inventory.platform),
+        "python": str(inventory.python),
+        "glibc": str(inventory.glibc) if inventory.glibc else None,
+        "layout": layout,
+        "user": inventory.user,
+        "workdir": inventory.workdir,
+        "env": dict(inventory.env),
+        "labels": dict(inventory.labels),
+        "distributions": [_distribution_to_json(dist) for dist in inventory.distributions],
+        "symlinks": dict(inventory.symlinks),
+    }
+
+
+def from_json(data: dict[str, Any]) -> Inventory:
+    """The inventory of a JSON object; raises ValueError, KeyError, TypeError or AttributeError if it is no such."""
+    if data["format"] != FORMAT:
+        raise ValueError(f"inventory format {data['format']!r}")
+    return Inventory(
+        image=Digest.parse(data["image"]),
+        platform=Platform.parse(data["platform"]),
+        python=Version(data["python"]),
+        glibc=Version(data["glibc"]) if data["glibc"] else None,
+        layout=InstallLayout(**data["layout"]),
+        user=data["user"],
+        workdir=data["workdir"],
+        env=dict(data["env"]),
+        labels=dict(data["labels"]),
+        distributions=tuple(_distribution_from_json(dist) for dist in data["distributions"]),
+        symlinks=dict(data["symlinks"]),
+    )
+
+
+def _distribution_to_json(dist: Distribution) -> dict[str, Any]:
+    return {
+        "name": dist.name,
+        "version": str(dist.version),
+        "requires": list(dist.requires),
+        "installer": dist.installer,
+        "files": [[file.path, file.record_hash] for file in dist.files],
+        "dist-info": dist.dist_info,
+    }
+
+
+def _distribution_from_json(data: dict[str, Any]) -> Distribution:
+    return Distribution(
+        name=NormalizedName(data["name"]),
+        version=Version(data["version"]),
+        requires=tuple(data["requires"]),
+        installer=data["installer"],
+        files=tuple(InstalledFile(path, record_hash) for path, record_hash in data["files"]),
+        dist_info=data["dist-info"],
+    )

@@ -1,0 +1,135 @@
+"""The distributions that are installed in an image: ``.dist-info`` and ``.egg-info`` directories of its Python."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import posixpath
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from importlib import metadata
+from typing import Any
+
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from rayimage.base.tree import Directory, File, Tree
+from rayimage.model.inventory import Distribution, InstalledFile
+
+__all__ = ["read_distributions"]
+
+
+def read_distributions(
+    tree: Tree, site_dirs: Sequence[str], prefix: str, warn: Callable[[str], None]
+) -> tuple[Distribution, ...]:
+    """The distributions in ``site_dirs`` (in the order of ``sys.path``), sorted by name.
+
+    A name counts once: the first directory's wins, as it does for ``import``; within a directory the last by path
+    does, with a warning. ``prefix`` is where conda's records are.
+    """
+    conda = _conda_files(tree, prefix)
+    found: dict[NormalizedName, Distribution] = {}
+    for directory in site_dirs:
+        here: dict[NormalizedName, Distribution] = {}
+        for dist in _in_directory(tree, directory, conda, warn):
+            if other := here.get(dist.name):
+                warn(f"the base has {dist.name} twice: {other.dist_info} is ignored, {dist.dist_info} counts")
+            here[dist.name] = dist
+        found = here | found
+    return tuple(sorted(found.values(), key=lambda dist: dist.name))
+
+
+class _Metadata(metadata.Distribution):
+    """A metadata directory (or egg-info file) of the image, for the standard library to read."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self._files = files
+
+    def read_text(self, filename: str) -> str | None:
+        data = self._files.get(filename)
+        return None if data is None else data.decode(errors="replace")
+
+    def locate_file(self, path: Any) -> Any:
+        return path
+
+
+def _in_directory(
+    tree: Tree, directory: str, conda: Mapping[str, Sequence[str]], warn: Callable[[str], None]
+) -> Iterator[Distribution]:
+    for name, node in sorted(tree.children(directory).items()):
+        # pip renames what it is about to remove to ~name, and ignores what an interrupted run left so.
+        if not name.endswith((".dist-info", ".egg-info")) or name.startswith("~"):
+            continue
+        path = f"{directory}/{name}"
+        files = {"PKG-INFO": node.content} if isinstance(node, File) else {}
+        if isinstance(node, Directory):
+            files = {child: file.content for child, file in node.children.items() if isinstance(file, File)}
+        dist = _distribution(path, files, conda.get(path, ()))
+        if dist:
+            yield dist
+        elif files:
+            warn(f"{path} of the base is ignored: it has no valid name and version")
+
+
+def _distribution(path: str, files: Mapping[str, bytes], conda_files: Sequence[str]) -> Distribution | None:
+    if not {"METADATA", "PKG-INFO"} & files.keys():
+        return None
+    text = _Metadata(files)
+    name, version = text.metadata.get("Name"), text.metadata.get("Version")  # type: ignore[attr-defined]
+    try:
+        parsed = Version(version or "")
+    except InvalidVersion:
+        return None
+    if not name:
+        return None
+    installer = (files.get("INSTALLER") or b"").decode(errors="replace").strip()
+    return Distribution(
+        name=canonicalize_name(name),
+        version=parsed,
+        requires=tuple(" ".join(line.split()) for line in text.requires or ()),
+        installer=installer or ("conda" if conda_files else ""),
+        files=_files(path, files, conda_files),
+        dist_info=path,
+    )
+
+
+def _files(path: str, files: Mapping[str, bytes], conda_files: Sequence[str]) -> tuple[InstalledFile, ...]:
+    """What the distribution put into the image: by RECORD, else conda's record, else setuptools' old list."""
+    if "RECORD" in files:
+        found = dict(_record(posixpath.dirname(path), files["RECORD"]))
+    elif conda_files:
+        found = dict.fromkeys(conda_files, "")
+    else:
+        lines = files.get("installed-files.txt", b"").decode(errors="surrogateescape").splitlines()
+        found = {posixpath.normpath(f"{path}/{line}"): "" for line in lines if line}
+    return tuple(InstalledFile(name, found[name]) for name in sorted(found))
+
+
+def _record(directory: str, data: bytes) -> Iterator[tuple[str, str]]:
+    """The rows of a RECORD (Recording installed projects, packaging specifications): path, and sha256 if any."""
+    rows = csv.reader(io.StringIO(data.decode(errors="surrogateescape"), newline=""))
+    with suppress(csv.Error):  # NUL before Python 3.11, or a field of more than 128 KiB: no RECORD has either
+        for row in rows:
+            if row and row[0]:
+                digest = row[1] if len(row) > 1 and row[1].startswith("sha256=") else ""
+                yield posixpath.normpath(posixpath.join(directory, row[0])), digest
+
+
+def _conda_files(tree: Tree, prefix: str) -> dict[str, list[str]]:
+    """The files of conda's Python packages, by the path of the metadata directory that is among them."""
+    found = {}
+    for name, node in sorted(tree.children(f"{prefix}/conda-meta").items()):
+        if not name.endswith(".json") or not isinstance(node, File) or not node.content:
+            continue
+        files = [posixpath.normpath(f"{prefix}/{file}") for file in json.loads(node.content)["files"]]
+        for file in files:
+            head, suffix, _ = _split_metadata_path(file)
+            if suffix:
+                found[head + suffix] = files
+    return found
+
+
+def _split_metadata_path(path: str) -> tuple[str, str, str]:
+    suffix = ".dist-info" if ".dist-info/" in path else ".egg-info"
+    return path.partition(suffix)

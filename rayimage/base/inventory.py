@@ -1,0 +1,74 @@
+"""The inventory of a base: scanned once, then found under its digest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rayimage.base.cache import load_inventory, store_inventory
+from rayimage.base.distributions import read_distributions
+from rayimage.base.interpreter import Interpreter, find_interpreter
+from rayimage.base.resolve import ResolvedBase
+from rayimage.base.scan import scan_layers
+from rayimage.base.system import find_glibc, find_owner
+from rayimage.base.tree import Tree
+from rayimage.model.inventory import InstallLayout, Inventory
+from rayimage.model.progress import SILENT, Progress
+
+__all__ = ["read_inventory"]
+
+
+def read_inventory(base: ResolvedBase, *, cache_dir: Path, progress: Progress = SILENT) -> Inventory:
+    """What ``base`` contains, from ``cache_dir`` if it was read before, else in one pass over its layers.
+
+    Raises BaseImageError for an image without a Python whose version can be told, ContentError for damaged layers,
+    and what the base's source raises. A damaged cache is made anew, one that cannot be written costs a warning.
+    """
+    cached = load_inventory(cache_dir, base.digest)
+    if cached is not None:
+        return cached
+    tree = scan_layers(base.source, base.manifest.layers, progress)
+    inventory = _take(base, tree, progress)
+    try:
+        store_inventory(cache_dir, inventory)
+    except OSError as error:
+        progress.warn(f"the inventory of {base.text} could not be cached: {error}")
+    return inventory
+
+
+def _take(base: ResolvedBase, tree: Tree, progress: Progress) -> Inventory:
+    interpreter = find_interpreter(tree, base.config.path)
+    return Inventory(
+        image=base.digest,
+        platform=base.platform,
+        python=interpreter.version,
+        glibc=find_glibc(tree),
+        layout=_layout(tree, interpreter, base.config.user),
+        user=base.config.user or "root",
+        workdir=base.config.workdir or "/",
+        env=base.config.env,
+        labels=base.config.labels,
+        distributions=read_distributions(tree, interpreter.site_dirs, interpreter.prefix, progress.warn),
+        symlinks=dict(_links_of_note(tree, interpreter.prefix)),
+    )
+
+
+def _layout(tree: Tree, interpreter: Interpreter, user: str) -> InstallLayout:
+    """The directories of sysconfig's ``posix_prefix`` scheme (``posix_local`` on Debian), with one site-packages."""
+    uid, gid = find_owner(tree, user)
+    prefix = interpreter.prefix
+    return InstallLayout(
+        prefix=prefix,
+        purelib=interpreter.purelib,
+        platlib=interpreter.purelib,
+        scripts=tree.resolve(f"{prefix}/bin") or f"{prefix}/bin",
+        data=prefix,
+        headers=tree.resolve(f"{prefix}/include/python{interpreter.minor}") or f"{prefix}/include",
+        interpreter=interpreter.path,
+        uid=uid,
+        gid=gid,
+    )
+
+
+def _links_of_note(tree: Tree, prefix: str) -> list[tuple[str, str]]:
+    below = prefix.rstrip("/") + "/"
+    return [(path, target) for path, target in tree.links() if path.startswith(below) or path.count("/") == 1]

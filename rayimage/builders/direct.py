@@ -1,0 +1,204 @@
+"""The direct builder: plans → images, without running anything.
+
+Wheels are fetched, verified and turned into layers in parallel; a layer whose key is in the cache is not made again.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from rayimage.base import ResolvedBase
+from rayimage.builders.checks import check_layers
+from rayimage.builders.project_wheel import build_project_wheel
+from rayimage.builders.wheelhouse import Wheelhouse
+from rayimage.image.assemble import AddedLayer, AssembledImage, assemble
+from rayimage.image.plan import ImagePlan, LayerKind, LayerSpec
+from rayimage.layers import (
+    CodeTree,
+    Layer,
+    LayerCache,
+    WheelOnDisk,
+    wheel_layer_key,
+    write_code_layer,
+    write_removal_layer,
+    write_wheel_layer,
+)
+from rayimage.model.content import Blob, ByteStream
+from rayimage.model.descriptor import Descriptor
+from rayimage.model.inventory import Inventory
+from rayimage.model.lock import RoleLock
+from rayimage.model.manifest import Manifest
+from rayimage.model.progress import SILENT, Progress
+
+__all__ = ["BuildInput", "BuiltImage", "BuiltLayer", "DirectBuilder"]
+
+LAYER_KEY = "io.rayimage.layer.key"
+LAYER_DIFF_ID = "io.rayimage.layer.diff-id"
+"""Annotations of a layer's descriptor: they let a later build know the layer from the manifest alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildInput:
+    """A plan and what it was made from."""
+
+    plan: ImagePlan
+    base: ResolvedBase
+    inventory: Inventory
+    lock: RoleLock
+    project: Path
+    tree: CodeTree | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltLayer:
+    """A layer of a built image; ``cached`` when it did not have to be made."""
+
+    kind: LayerKind
+    title: str
+    descriptor: Descriptor
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltImage:
+    """An image and everything needed to send it."""
+
+    plan: ImagePlan
+    image: AssembledImage
+    layers: tuple[BuiltLayer, ...]
+    blobs: tuple[Blob, ...]
+
+    @property
+    def manifest(self) -> Manifest:
+        """The image's manifest."""
+        return self.image.manifest
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    spec: LayerSpec
+    layer: Layer
+    cached: bool
+
+
+class DirectBuilder:
+    """Executes plans with a layer cache and a wheelhouse."""
+
+    def __init__(self, cache: LayerCache, wheelhouse: Wheelhouse, progress: Progress = SILENT) -> None:
+        self._cache = cache
+        self._wheelhouse = wheelhouse
+        self._progress = progress
+
+    def build(self, inputs: Sequence[BuildInput]) -> tuple[BuiltImage, ...]:
+        """Make every image of ``inputs``; layers that several of them share are made once.
+
+        Raises WheelError (hash, path, clash, platform), RegistryError or LockError (a wheel cannot be fetched).
+        """
+        work = [(item, spec) for item in inputs for spec in item.plan.layers]
+        # Biggest first: the longest job must not be the last to start.
+        order = sorted(range(len(work)), key=lambda n: -work[n][1].size_hint)
+        with ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
+            futures = {n: pool.submit(self._make, *work[n]) for n in order}
+            try:
+                made = [futures[n].result() for n in range(len(work))]
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        by_input = iter(made)
+        return tuple(self._assemble(item, [next(by_input) for _ in item.plan.layers]) for item in inputs)
+
+    def _make(self, item: BuildInput, spec: LayerSpec) -> _Made:
+        if spec.kind is LayerKind.WHEELS:
+            return self._cached(spec, partial(self._write_wheels, item, spec))
+        if spec.kind is LayerKind.REMOVAL:
+            return self._cached(spec, partial(write_removal_layer, spec.paths))
+        if item.tree is None:
+            return self._project_wheel(item, spec)
+        layout, workdir = item.inventory.layout, item.plan.config.workdir
+        return self._cached(spec, partial(write_code_layer, item.tree, workdir, layout.uid, layout.gid))
+
+    def _cached(self, spec: LayerSpec, write: Callable[[Path], Layer]) -> _Made:
+        assert spec.key is not None  # noqa: S101
+        layer = self._cache.get(spec.key)
+        if layer is not None:
+            return _Made(spec, layer, cached=True)
+        return _Made(spec, self._cache.build(spec.key, write), cached=False)
+
+    def _write_wheels(self, item: BuildInput, spec: LayerSpec, target: Path) -> Layer:
+        task = self._progress.task(_short(spec.title), spec.size_hint)
+        wheels = [
+            WheelOnDisk(path=self._wheelhouse.fetch(wheel), filename=wheel.filename, digest=wheel.digest)
+            for wheel in spec.wheels
+        ]
+        layer = write_wheel_layer(wheels, item.inventory.layout, target, task.advance)
+        task.done(f"{layer.descriptor.size} bytes")
+        return layer
+
+    def _project_wheel(self, item: BuildInput, spec: LayerSpec) -> _Made:
+        layout = item.inventory.layout
+        with tempfile.TemporaryDirectory(prefix="rayimage-wheel-") as directory:
+            wheel = build_project_wheel(item.project, Path(directory), created=item.plan.config.created)
+            known = replace(spec, title=wheel.filename, key=wheel_layer_key([(wheel.filename, wheel.digest)], layout))
+            return self._cached(known, partial(write_wheel_layer, [wheel], layout))
+
+    def _assemble(self, item: BuildInput, made: Sequence[_Made]) -> BuiltImage:
+        check_layers([(_short(m.spec.title), m.layer.files) for m in made], item.inventory, item.lock)
+        added = [_added(m) for m in made]
+        image = assemble(item.base.manifest, item.base.config, added, item.plan.config)
+        layers = [
+            BuiltLayer(kind=LayerKind.BASE, title=item.plan.base, descriptor=descriptor, cached=True)
+            for descriptor in image.manifest.layers[: len(item.base.manifest.layers)]
+        ]
+        layers += [
+            BuiltLayer(kind=m.spec.kind, title=m.spec.title, descriptor=a.descriptor, cached=m.cached)
+            for m, a in zip(made, added, strict=True)
+        ]
+        blobs = (
+            *_base_blobs(item.base, image),
+            *(_file_blob(a.descriptor, m.layer.path) for m, a in zip(made, added, strict=True)),
+            _bytes_blob(image.manifest.config, image.config.raw),
+        )
+        return BuiltImage(plan=item.plan, image=image, layers=tuple(layers), blobs=blobs)
+
+
+def _added(made: _Made) -> AddedLayer:
+    layer = made.layer
+    annotations = {LAYER_DIFF_ID: str(layer.diff_id)} | ({LAYER_KEY: str(made.spec.key)} if made.spec.key else {})
+    return AddedLayer(
+        descriptor=layer.descriptor.annotated(**annotations),
+        diff_id=layer.diff_id,
+        created_by=f"rayimage {made.spec.kind.value}: {made.spec.title}",
+    )
+
+
+def _base_blobs(base: ResolvedBase, image: AssembledImage) -> list[Blob]:
+    inherited = image.manifest.layers[: len(base.manifest.layers)]
+    return [
+        Blob(descriptor=layer, open=partial(base.source.open_blob, layer), origin=base.origin) for layer in inherited
+    ]
+
+
+def _file_blob(descriptor: Descriptor, path: Path) -> Blob:
+    def open_file() -> AbstractContextManager[ByteStream]:
+        return path.open("rb")
+
+    return Blob(descriptor=descriptor, open=open_file)
+
+
+def _bytes_blob(descriptor: Descriptor, data: bytes) -> Blob:
+    def open_bytes() -> AbstractContextManager[ByteStream]:
+        return io.BytesIO(data)
+
+    return Blob(descriptor=descriptor, open=open_bytes)
+
+
+def _short(title: str, limit: int = 60) -> str:
+    return title if len(title) <= limit else f"{title[: limit - 1]}…"

@@ -1,0 +1,122 @@
+"""Images → a Docker Engine, as a docker-archive stream (``docker load``).
+
+The Engine's load API takes whole archives (moby's image/tarexport): layers that it has already are sent again and
+skipped there. Its archive format predates OCI layouts, which Engines read only since 25.0. Layers may be gzip, also of
+many members. Nothing is written to disk here: base layers stream from where they are.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Callable, Iterator
+from typing import IO, TYPE_CHECKING, cast
+
+from rayimage.builders.direct import BuiltImage
+from rayimage.errors import EngineError
+from rayimage.model.content import Blob
+from rayimage.model.digest import Digest
+from rayimage.model.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    import docker
+
+__all__ = ["archive", "connect", "engine_architecture", "load"]
+
+_BLOCK = 1 << 20
+
+
+def connect() -> docker.DockerClient:
+    """A client for the Engine of DOCKER_HOST or the default socket; raises EngineError when none answers."""
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env(timeout=600)
+        client.ping()
+    except DockerException as error:
+        raise EngineError(
+            "no Docker Engine answers",
+            why=str(error),
+            fix="start Docker or set DOCKER_HOST; --output oci:DIR and a push need no Engine",
+        ) from error
+    return client
+
+
+def engine_architecture(client: docker.DockerClient) -> str:
+    """The Engine's architecture in OCI's words: ``amd64``, ``arm64``."""
+    return str(client.version()["Arch"])
+
+
+def load(image: BuiltImage, name: str, client: docker.DockerClient, progress: Progress = SILENT) -> Digest:
+    """Load ``image`` as ``name`` (``repository:tag``); gives the image ID, which is the config's digest.
+
+    Raises EngineError when the Engine refuses, also inside an answer with status 200 (docker/docker-py#1772).
+    """
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+
+    task = progress.task(name, image.image.size)
+    expected = image.image.manifest.config.digest
+    try:
+        # requests sends any iterator as a chunked body; the SDK's annotation knows files only.
+        client.images.load(cast("IO[bytes]", _counted(archive(image, name), task.advance)))
+        found = client.images.get(name).id
+    except (DockerException, RequestException) as error:
+        raise EngineError(
+            f"the Docker Engine did not load {name}", why=str(error), fix="see the Engine's log"
+        ) from error
+    if found != str(expected):
+        raise EngineError(
+            f"the Docker Engine loaded {name} as another image",
+            why=f"its ID is {found}, expected {expected}",
+            fix="an Engine with the containerd image store names images by manifest: push to a registry instead",
+        )
+    task.done("loaded")
+    return expected
+
+
+def archive(image: BuiltImage, name: str) -> Iterator[bytes]:
+    """The docker-archive of ``image`` as a stream of blocks; the same image gives the same bytes."""
+    config = image.image.manifest.config
+    layers = [blob for blob in image.blobs if blob.descriptor.digest != config.digest]
+    entry = {
+        "Config": f"{config.digest.hex}.json",
+        "RepoTags": [name],
+        "Layers": [f"{blob.descriptor.digest.hex}.tar.gz" for blob in layers],
+    }
+    yield from _member("manifest.json", json.dumps([entry]).encode())
+    yield from _member(f"{config.digest.hex}.json", image.image.config.raw)
+    for blob in {blob.descriptor.digest: blob for blob in layers}.values():
+        yield from _blob_member(blob)
+    yield b"\0" * (2 * tarfile.BLOCKSIZE)
+
+
+def _member(name: str, data: bytes) -> Iterator[bytes]:
+    yield _header(name, len(data))
+    yield data
+    yield _padding(len(data))
+
+
+def _blob_member(blob: Blob) -> Iterator[bytes]:
+    yield _header(f"{blob.descriptor.digest.hex}.tar.gz", blob.descriptor.size)
+    with blob.open() as stream:
+        while block := stream.read(_BLOCK):
+            yield block
+    yield _padding(blob.descriptor.size)
+
+
+def _header(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+def _padding(size: int) -> bytes:
+    return b"\0" * (-size % tarfile.BLOCKSIZE)
+
+
+def _counted(blocks: Iterator[bytes], advance: Callable[[int], None]) -> Iterator[bytes]:
+    for block in blocks:
+        advance(len(block))
+        yield block

@@ -1,0 +1,129 @@
+"""From inventory, lock and code to an image plan. Pure: nothing is fetched, read or written here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rayimage import __version__
+from rayimage.builders.source import SourceInfo
+from rayimage.image.assemble import MAX_LAYERS
+from rayimage.image.plan import ConfigChange, ImagePlan, LayerKind, LayerSpec
+from rayimage.layers import CodeTree, code_layer_key, pack, removal_layer_key, wheel_layer_key
+from rayimage.model.digest import Digest
+from rayimage.model.inventory import Inventory
+from rayimage.model.lock import LockedWheel, RoleLock
+
+__all__ = ["RoleSettings", "plan_image", "removed_paths"]
+
+_MAX_WHEEL_LAYERS = 40
+"""Enough for one change to move one layer, few enough for registries and pulls (apko settles on about 10)."""
+_SPARE_LAYERS = 8
+"""Left free below the runtime's limit for the removal and code layers, and for whoever builds on the image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleSettings:
+    """What the project says about a role, as far as the image is concerned."""
+
+    name: str
+    base_name: str
+    base_layers: int
+    code: Literal["copy", "wheel", "none"]
+    workdir: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def plan_image(
+    settings: RoleSettings, inventory: Inventory, lock: RoleLock, tree: CodeTree | None, source: SourceInfo
+) -> ImagePlan:
+    """Lay out a role's layers: removals, then wheels (big and stable ones first), then the code."""
+    layers = [*_removal(inventory, lock), *_wheels(settings, inventory, lock), *_code(settings, inventory, tree)]
+    return ImagePlan(
+        role=settings.name,
+        platform=lock.platform,
+        base=settings.base_name,
+        base_digest=inventory.image,
+        layers=tuple(layers),
+        config=ConfigChange(
+            created=source.created,
+            workdir=settings.workdir if settings.code != "none" else inventory.workdir,
+            env=settings.env,
+            labels=_labels(settings, inventory, lock, source),
+        ),
+    )
+
+
+def removed_paths(inventory: Inventory, lock: RoleLock) -> tuple[str, ...]:
+    """The base's files of every replaced package, and its dist-info directory, sorted.
+
+    The directory as a whole: an empty ``.dist-info`` would still be a (nameless) distribution to importlib.metadata.
+    """
+    replaced = [inventory.by_name[move.name] for move in lock.moves]
+    paths: set[str] = set()
+    for dist in replaced:
+        inside = f"{dist.dist_info}/"
+        paths.update(file.path for file in dist.files if not (dist.dist_info and file.path.startswith(inside)))
+        if dist.dist_info:
+            paths.add(dist.dist_info)
+    return tuple(sorted(paths))
+
+
+def _removal(inventory: Inventory, lock: RoleLock) -> list[LayerSpec]:
+    paths = removed_paths(inventory, lock)
+    if not paths:
+        return []
+    names = ", ".join(f"{move.name} {move.old}" for move in lock.moves)
+    title = f"without the base's {names}"
+    return [LayerSpec(kind=LayerKind.REMOVAL, title=title, key=removal_layer_key(paths), paths=paths)]
+
+
+def _wheels(settings: RoleSettings, inventory: Inventory, lock: RoleLock) -> list[LayerSpec]:
+    budget = max(1, min(_MAX_WHEEL_LAYERS, MAX_LAYERS - _SPARE_LAYERS - settings.base_layers))
+    return [
+        LayerSpec(
+            kind=LayerKind.WHEELS,
+            title=_wheels_title(bundle),
+            key=wheel_layer_key([(wheel.filename, wheel.digest) for wheel in bundle], inventory.layout),
+            wheels=bundle,
+        )
+        for bundle in pack(lock.wheels, max_layers=budget)
+    ]
+
+
+def _wheels_title(bundle: tuple[LockedWheel, ...]) -> str:
+    return ", ".join(f"{wheel.name} {wheel.version}" for wheel in bundle)
+
+
+def _code(settings: RoleSettings, inventory: Inventory, tree: CodeTree | None) -> list[LayerSpec]:
+    if settings.code == "wheel":
+        return [LayerSpec(kind=LayerKind.CODE, title="the project's wheel", key=None)]
+    if tree is None:
+        return []
+    key = code_layer_key(tree, settings.workdir, inventory.layout)
+    return [LayerSpec(kind=LayerKind.CODE, title=f"code in {settings.workdir}", key=key, paths=tree.files)]
+
+
+def _labels(settings: RoleSettings, inventory: Inventory, lock: RoleLock, source: SourceInfo) -> dict[str, str]:
+    """OCI's annotations where OCI has one (image-spec annotations.md), our own for the rest; the user's win."""
+    ray = inventory.ray
+    labels = {
+        "org.opencontainers.image.base.name": settings.base_name,
+        "org.opencontainers.image.base.digest": str(inventory.image),
+        "io.rayimage.role": settings.name,
+        "io.rayimage.lock": str(_lock_digest(lock)),
+        "io.rayimage.version": __version__,
+        "io.rayimage.python-version": str(inventory.python),
+        **({"io.ray.ray-version": str(ray.version)} if ray else {}),
+        **({"org.opencontainers.image.revision": source.revision} if source.revision else {}),
+    }
+    return dict(sorted((labels | dict(settings.labels)).items()))
+
+
+def _lock_digest(lock: RoleLock) -> Digest:
+    """What is installed, by content: independent of where a wheel came from and of how the lock is written down."""
+    lines = [f"{wheel.name}=={wheel.version} {wheel.digest}" for wheel in lock.wheels]
+    lines += [f"-{move.name}=={move.old}" for move in lock.moves]
+    return Digest.of("\n".join([str(lock.base.digest), *lines]).encode())

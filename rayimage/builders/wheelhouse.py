@@ -1,0 +1,197 @@
+"""Locked wheels on the local disk, every byte verified.
+
+A wheel's hash is its identity; its URL is only a hint. Where the hint leads nowhere, the configured indexes are asked
+for the same file, and the hash decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from urllib.request import url2pathname
+
+from rayimage.builders.download import Downloader, Unavailable, host_of, shown, split_url
+from rayimage.builders.simple_index import configured_indexes, find_wheel
+from rayimage.errors import WheelError
+from rayimage.model.lock import LockedWheel
+
+__all__ = ["Wheelhouse"]
+
+Advance = Callable[[int], None]
+
+
+class Wheelhouse:
+    """Fetches wheels into ``cache_dir/wheels/sha256/<hex>/<filename>``; safe for threads and processes.
+
+    ``indexes`` are simple-API URLs, credentials allowed; without any, uv's and pip's environment variables name them.
+    A file gets its name in the cache only after its hash is verified, so whatever is there is right. Partial downloads
+    stay for the next run to continue.
+    """
+
+    def __init__(
+        self, cache_dir: Path, *, indexes: Sequence[str] = (), pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._root = cache_dir / "wheels" / "sha256"
+        self._indexes = tuple(indexes) or configured_indexes()
+        self._downloader = Downloader(self._indexes, pause)
+
+    def fetch(self, wheel: LockedWheel, advance: Advance | None = None) -> Path:
+        """The wheel's file; ``advance`` hears how many more bytes are there, in total the wheel's size.
+
+        A wheel with a file: URL or a path is hashed and used where it is: do not change it while it is in use.
+        Raises WheelError when it cannot be had, when its bytes are not the locked ones, or when it cannot be stored.
+        """
+        _check_filename(wheel)
+        meter = _Meter(advance)
+        target = self._root / wheel.digest.hex / wheel.filename
+        try:
+            if _is_whole(target, wheel):
+                return meter.whole(target)
+            local = _local_path(wheel.url)
+            if local and local.is_file():
+                _verify(local, wheel, "the local file")
+                return meter.whole(local)
+            return self._stored(wheel, target, meter)
+        except OSError as error:
+            raise WheelError(
+                f"cannot read or store {wheel.filename}",
+                why=f"{error.strerror or error} ({error.filename or target.parent})",
+                fix="make room, or choose another cache directory",
+            ) from error
+
+    def _stored(self, wheel: LockedWheel, target: Path, meter: _Meter) -> Path:
+        from filelock import FileLock  # imports asyncio
+
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.parent / ".lock"):
+            # Another thread or process may have been faster.
+            if not _is_whole(target, wheel):
+                self._download(wheel, target, meter)
+            return meter.whole(target)
+
+    def _download(self, wheel: LockedWheel, target: Path, meter: _Meter) -> None:
+        reasons: list[str] = []
+        for url in self._candidates(wheel, reasons):
+            try:
+                self._download_from(url, wheel, target, meter)
+            except Unavailable as failure:  # noqa: PERF203 - one place after the other
+                reasons.append(f"{shown(url)}: {failure}")
+            else:
+                return
+        raise WheelError(f"cannot download {wheel.filename}", why="; ".join(reasons), fix=self._fix())
+
+    def _candidates(self, wheel: LockedWheel, reasons: list[str]) -> Iterator[str]:
+        """URLs in the order to try; an index is asked only when what came before did not work."""
+        tried = set()
+        local = _local_path(wheel.url)
+        if local:
+            reasons.append(f"there is no file {local}")
+        elif wheel.url:
+            tried.add(wheel.url)
+            yield wheel.url
+        else:
+            reasons.append("the lock has no URL for it")
+        for index in self._indexes:
+            try:
+                urls = find_wheel(index, wheel, self._downloader)
+            except Unavailable as failure:
+                reasons.append(f"index {shown(index)}: {failure}")
+                continue
+            yield from (url for url in urls if url not in tried)
+            tried.update(urls)
+
+    def _download_from(self, url: str, wheel: LockedWheel, target: Path, meter: _Meter) -> None:
+        partial = target.parent / ".partial"
+        joined = self._downloader.file(url, partial, size=wheel.size, heard=meter.reached)
+        if joined and not _is_right(partial, wheel):
+            # Parts of different files may have been joined: once more, from the start.
+            partial.unlink()
+            self._downloader.file(url, partial, size=wheel.size, heard=meter.reached)
+        try:
+            _verify(partial, wheel, host_of(url))
+        except WheelError:
+            partial.unlink()
+            raise
+        partial.replace(target)
+
+    def _fix(self) -> str:
+        if self._indexes:
+            return "check the network and the credentials, or run `rayimage lock` to find the file's new place"
+        return (
+            "name a package index for it to be looked up in: set UV_DEFAULT_INDEX or PIP_INDEX_URL to the URL of its"
+            " simple API; or run `rayimage lock` to find the file's new place"
+        )
+
+
+class _Meter:
+    """Tells a listener how far a file is, and never the same byte twice, however often a download starts anew."""
+
+    def __init__(self, advance: Advance | None) -> None:
+        self._advance = advance
+        self._told = 0
+
+    def reached(self, position: int) -> None:
+        if self._advance and position > self._told:
+            self._advance(position - self._told)
+            self._told = position
+
+    def whole(self, path: Path) -> Path:
+        """The file is there."""
+        self.reached(path.stat().st_size)
+        return path
+
+
+def _check_filename(wheel: LockedWheel) -> None:
+    name = wheel.filename
+    if not name.endswith(".whl") or name != os.path.basename(name) or "\\" in name or "\0" in name:  # noqa: PTH119
+        raise WheelError(
+            f"the lock names an impossible file for {wheel.name}",
+            why=f"{name!r} is not the name of a wheel",
+            fix="run `rayimage lock` again",
+        )
+
+
+def _local_path(url: str) -> Path | None:
+    """The path that a file: URL or a plain path names; None for any other URL and for none."""
+    if url.startswith("file:"):
+        return Path(url2pathname(split_url(url).path))
+    return Path(url) if url and "://" not in url else None
+
+
+def _is_whole(path: Path, wheel: LockedWheel) -> bool:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return False
+    return wheel.size is None or size == wheel.size
+
+
+def _is_right(path: Path, wheel: LockedWheel) -> bool:
+    return _is_whole(path, wheel) and _sha256(path) == wheel.digest.hex
+
+
+def _verify(path: Path, wheel: LockedWheel, origin: str) -> None:
+    digest, size = _sha256(path), path.stat().st_size
+    if digest == wheel.digest.hex and wheel.size in (None, size):
+        return
+    # A download is stopped soon after the locked size, so a longer file's length is not known.
+    lengths = f"; {wheel.size} bytes were expected, {size} or more came" if wheel.size not in (None, size) else ""
+    raise WheelError(
+        f"{wheel.filename} is not the file that was locked",
+        why=f"sha256:{wheel.digest.hex} was expected, {origin} gave sha256:{digest}{lengths}",
+        fix=(
+            f"do not install it; if its publisher replaced it, run `rayimage lock --upgrade-package {wheel.name}`,"
+            " otherwise find out what changes files on the way (a mirror or a proxy)"
+        ),
+    )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1024 * 1024):
+            digest.update(block)
+    return digest.hexdigest()

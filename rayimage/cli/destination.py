@@ -1,0 +1,99 @@
+"""Where a build's images go: a registry (and then into YAML), an OCI layout, or an Engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rayimage.cli.app import App
+from rayimage.errors import EngineError, UsageError
+from rayimage.model.reference import Reference
+
+if TYPE_CHECKING:
+    from rayimage.builders.publish import PublishedRole, Release
+    from rayimage.config import Project
+    from rayimage.model.content import ContentStore
+
+__all__ = ["Destination"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """One of ``push``, ``oci``, ``docker``; ``manifests`` are the YAML files that follow a push."""
+
+    kind: Literal["push", "oci", "docker"]
+    layout: Path = Path()
+    repository: Reference | None = None
+    local_name: str = ""
+    manifests: tuple[Path, ...] = ()
+
+    @classmethod
+    def choose(cls, app: App, project: Project, environment: str | None, output: str | None) -> Destination:
+        """Read ``--env`` and ``--output``; raises UsageError or ConfigError for what does not exist."""
+        from rayimage.config import repository_of
+
+        if output is None:
+            repository = repository_of(project, environment)
+            chosen = project.environments.get(environment or project.default_environment or "")
+            files = chosen.manifest_files(project.root) if chosen else ()
+            return cls(kind="push", repository=repository, manifests=files)
+        scheme, _, path = output.partition(":")
+        if scheme == "oci" and path:
+            return cls(kind="oci", layout=app.directory / path)
+        if output == "docker":
+            return cls(kind="docker", local_name=project.repository or project.root.name.lower())
+        raise UsageError(f"--output {output!r} is unknown", fix="use oci:DIR or docker, or leave it out to push")
+
+    def references(self, release: Release, tag: str) -> dict[str, Reference]:
+        """``repository:tag-role@digest`` per role of a push, else nothing."""
+        if self.repository is None:
+            return {}
+        return {
+            role: self.repository.with_tag(f"{tag}-{role}").with_digest(top.digest)
+            for role, top in release.tops.items()
+        }
+
+    def send(self, app: App, release: Release, tag: str) -> tuple[PublishedRole, ...]:
+        """Store the release; an Engine has no manifests to tell of, so a load publishes nothing."""
+        from rayimage.builders.publish import publish
+
+        if self.kind == "docker":
+            self._load(app, release, tag)
+            return ()
+        with ExitStack() as stack, app.progress.stage("push" if self.kind == "push" else "write layout"):
+            return publish(release, self._open(stack, release), tag=tag, progress=app.progress)
+
+    def _open(self, stack: ExitStack, release: Release) -> ContentStore:
+        if self.repository is None:
+            from rayimage.image.layout import OciLayout
+
+            return OciLayout.create(self.layout)
+        from rayimage.registry import open_repository
+
+        name = self.repository
+        origins = {blob.origin for images in release.images.values() for image in images for blob in image.blobs}
+        mountable = sorted(o for o in origins if o and o.registry == name.registry and o.name != name)
+        return stack.enter_context(open_repository(name, mount_from=mountable))
+
+    def _load(self, app: App, release: Release, tag: str) -> None:
+        from rayimage.builders.docker.load import connect, engine_architecture, load
+
+        client = connect()
+        architecture = engine_architecture(client)
+        with app.progress.stage("load"):
+            for role, images in release.images.items():
+                by_architecture = {image.plan.platform.architecture: image for image in images}
+                if architecture not in by_architecture:
+                    raise EngineError(
+                        f"the Engine cannot run the image of {role}",
+                        why=f"it runs {architecture}, the image is for {', '.join(sorted(by_architecture))}",
+                        fix=f'add "linux/{architecture}" to platforms',
+                    )
+                load(by_architecture[architecture], self.local_names(release, tag)[role], client, app.progress)
+
+    def local_names(self, release: Release, tag: str) -> Mapping[str, str]:
+        """What an Engine calls the images."""
+        return {role: f"{self.local_name}:{tag}-{role}" for role in release.tops} if self.kind == "docker" else {}

@@ -1,0 +1,115 @@
+"""Finding the configuration, and turning the validated table into a ``Project``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rayimage.config.project import Environment, Project, Role
+from rayimage.errors import ConfigError
+from rayimage.model.platform import Platform
+from rayimage.specs.pyproject import Pyproject, read_toml
+
+if TYPE_CHECKING:
+    from rayimage.config.schema import Common, Config, RoleTable
+
+__all__ = ["load_project"]
+
+_DEFAULT_PLATFORM = "linux/amd64"
+_DEFAULT_WORKDIR = "/home/ray/app"
+
+
+def load_project(directory: Path) -> Project:
+    """Read the nearest configuration in ``directory`` or above it.
+
+    That is rayimage.toml, or a pyproject.toml with a [tool.rayimage] table; other pyproject.toml files are passed by.
+    Raises ConfigError when there is none, when one directory has both, when a file is not TOML, and when the table is
+    wrong: then with one problem for each fault.
+    """
+    source, table, pyproject = _find(directory)
+    from rayimage.config.across import across
+    from rayimage.config.checks import Facts
+    from rayimage.config.schema import parse
+
+    parsed = parse(table, Facts(root=source.parent, pyproject=pyproject))
+    problems = (*(parsed if isinstance(parsed, tuple) else ()), *across(table))
+    if isinstance(parsed, tuple) or problems:
+        count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
+        name = "[tool.rayimage]" if source.name == "pyproject.toml" else "the configuration"
+        raise ConfigError(f"{source}: {count} in {name}", fix="correct the keys named above", problems=problems)
+    return _project(source, parsed)
+
+
+def _find(directory: Path) -> tuple[Path, Mapping[str, Any], Pyproject | None]:
+    """The file, its table, and the pyproject.toml beside it (which may be the file)."""
+    start = directory.absolute()
+    for place in (start, *start.parents):
+        own, shared = place / "rayimage.toml", place / "pyproject.toml"
+        pyproject = Pyproject.read(shared) if shared.is_file() else None
+        tool = pyproject.data.get("tool", {}) if pyproject else {}
+        embedded = tool.get("rayimage") if isinstance(tool, dict) else None
+        if own.is_file():
+            if embedded is not None:
+                why = "both rayimage.toml and pyproject.toml's [tool.rayimage] are there"
+                raise ConfigError(f"{place} has two configurations", why=why, fix="keep one of them")
+            return own, read_toml(own), pyproject
+        if embedded is not None:
+            if not isinstance(embedded, dict):
+                raise ConfigError(f"{shared}: tool.rayimage must be a table", fix="write [tool.rayimage]")
+            return shared, embedded, pyproject
+    raise ConfigError(
+        f"no configuration in {start} or above it",
+        why="there is no rayimage.toml, and no pyproject.toml with a [tool.rayimage] table",
+        fix="run `rayimage init` in the project's directory",
+    )
+
+
+def _project(source: Path, config: Config) -> Project:
+    root = source.parent
+    environments = {
+        name: Environment(
+            name=name,
+            repository=table.repository,
+            manifests=tuple(table.manifests),
+            require=tuple(table.require),
+        )
+        for name, table in config.environments.items()
+    }
+    return Project(
+        root=root,
+        source=source,
+        repository=config.repository,
+        platforms=_platforms(config),
+        roles=tuple(_role(name, config, table, root) for name, table in config.images.items()),
+        environments=environments,
+        default_environment=next(iter(environments), None),
+        lockfiles=root / config.lockfiles,
+    )
+
+
+def _role(name: str, common: Config, own: RoleTable, root: Path) -> Role:
+    return Role(
+        name=name,
+        base=own.base or common.base or "",
+        platforms=_platforms(own, common),
+        requirements=tuple(root / path for path in _joined(common.requirements, own.requirements)),
+        project=bool(own.project if own.project is not None else common.project),
+        extras=_joined(common.extras, own.extras),
+        dependency_groups=_joined(common.dependency_groups, own.dependency_groups),
+        code=own.code or common.code or "copy",
+        workdir=own.workdir or common.workdir or _DEFAULT_WORKDIR,
+        env={**common.env, **own.env},
+        labels={**common.labels, **own.labels},
+        worker_groups=tuple(own.worker_groups or ()),
+        exclude=_joined(common.exclude, own.exclude),
+    )
+
+
+def _platforms(*tables: Common) -> tuple[Platform, ...]:
+    texts = next((table.platforms for table in tables if table.platforms), [_DEFAULT_PLATFORM])
+    return tuple(Platform.parse(text) for text in texts)
+
+
+def _joined(common: Sequence[str], own: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*common, *own)))

@@ -1,0 +1,103 @@
+"""Finished layers on this machine, by key.
+
+    <root>/layers/<key>.json     descriptor, diffID, unpacked size, files
+    <root>/blobs/sha256/<hex>    the layer; two keys may share one
+    <root>/partial/<key>         being written, by whoever holds <root>/locks/<key>
+
+A record appears, in one step, after its blob has: what a killed run leaves is a partial file, which nothing reads and
+the next run overwrites.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from rayimage.errors import RayimageError
+from rayimage.files import write_atomic
+from rayimage.layers.layer import FileInLayer, Layer
+from rayimage.model.descriptor import Descriptor
+from rayimage.model.digest import Digest
+from rayimage.model.manifest import canonical_json
+
+__all__ = ["LayerCache"]
+
+
+class LayerCache:
+    """Layers below the directory ``root``, which need not exist. Safe for threads and processes at once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def get(self, key: Digest) -> Layer | None:
+        """The layer of ``key``; None if there is none, its blob is gone or cut short, or its record is damaged.
+
+        The blob is not read: whoever sends it compares its digest.
+        """
+        try:
+            data = json.loads(self._record(key).read_bytes())
+            layer = _from_json(data, self._root)
+            whole = layer.path.stat().st_size == layer.descriptor.size
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RayimageError):
+            return None
+        return layer if whole else None
+
+    def build(self, key: Digest, write: Callable[[Path], Layer]) -> Layer:
+        """The layer of ``key``, made by ``write`` (which is given the file to write) unless it is there.
+
+        Of several callers at once one writes and the others wait for it. What ``write`` raises passes through, but
+        for OSError: RayimageError, since the disk is full or the directory is not writable.
+        """
+        try:
+            for name in ("locks", "partial", "layers", "blobs/sha256"):
+                (self._root / name).mkdir(parents=True, exist_ok=True)
+            with FileLock(self._root / "locks" / key.hex):
+                return self.get(key) or self._add(key, write)
+        except OSError as error:
+            raise RayimageError(
+                f"cannot write a layer to {self._root}",
+                why=error.strerror or str(error),
+                fix="make room, or choose another cache directory",
+            ) from error
+
+    def _add(self, key: Digest, write: Callable[[Path], Layer]) -> Layer:
+        partial = self._root / "partial" / key.hex
+        try:
+            written = write(partial)
+            layer = replace(written, path=self._blob(written.descriptor.digest))
+            partial.replace(layer.path)
+        finally:
+            partial.unlink(missing_ok=True)
+        write_atomic(self._record(key), canonical_json(_to_json(layer)), mode=0o644)
+        return layer
+
+    def _record(self, key: Digest) -> Path:
+        return self._root / "layers" / f"{key.hex}.json"
+
+    def _blob(self, digest: Digest) -> Path:
+        return self._root / "blobs" / "sha256" / digest.hex
+
+
+def _to_json(layer: Layer) -> dict[str, Any]:
+    return {
+        "descriptor": layer.descriptor.to_json(),
+        "diffID": str(layer.diff_id),
+        "unpackedSize": layer.unpacked_size,
+        "files": [[file.path, file.digest] for file in layer.files],
+    }
+
+
+def _from_json(data: dict[str, Any], root: Path) -> Layer:
+    descriptor = Descriptor.from_json(data["descriptor"])
+    return Layer(
+        descriptor=descriptor,
+        diff_id=Digest.parse(data["diffID"]),
+        unpacked_size=int(data["unpackedSize"]),
+        path=root / "blobs" / "sha256" / descriptor.digest.hex,
+        files=tuple(FileInLayer(str(path), str(digest)) for path, digest in data["files"]),
+    )

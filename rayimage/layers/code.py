@@ -1,0 +1,148 @@
+"""A code tree to a layer: a function of names, contents, executable bits and the directory it goes to."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rayimage.errors import UsageError
+from rayimage.layers.code_tree import CodeTree
+from rayimage.layers.layer import FileInLayer, Layer, key_of
+from rayimage.layers.names import fault_in
+from rayimage.layers.tar import DIRECTORY, REGULAR, SYMLINK, TarEntry
+from rayimage.layers.writer import LayerWriter, writing_layer
+from rayimage.layers.zip_member import record_hash
+from rayimage.model.digest import Digest
+from rayimage.model.inventory import InstallLayout
+
+__all__ = ["code_layer_key", "write_code_layer"]
+
+_BLOCK: Final = 1 << 20
+
+
+def code_layer_key(tree: CodeTree, workdir: str, layout: InstallLayout) -> Digest:
+    """The key of a tree's layer; reads every file. Raises UsageError when one cannot be read."""
+    entries = [_identity(_Source.at(tree.root, path)) for path in tree.files]
+    return key_of("code", workdir=_checked(workdir), uid=layout.uid, gid=layout.gid, entries=entries)
+
+
+def write_code_layer(tree: CodeTree, workdir: str, uid: int, gid: int, target: Path) -> Layer:
+    """Copy ``tree`` to the absolute directory ``workdir`` of the image, in a new layer at ``target``.
+
+    ``workdir`` and the directories in it belong to uid:gid, what lies above is left as the base has it. Of a file's
+    mode the owner's executable bit counts. Raises UsageError when a file cannot be read or changes meanwhile.
+    """
+    workdir = _checked(workdir)
+    sources = {f"{workdir}/{path}": _Source.at(tree.root, path) for path in tree.files}
+    files = []
+    with writing_layer(target) as writer:
+        directories = {workdir, *_directories(sources, workdir)}
+        for path in sorted([*sources, *directories]):
+            if path in directories:
+                writer.add(TarEntry(path=path, kind=DIRECTORY, uid=uid, gid=gid))
+            else:
+                files.append(_write(writer, path, sources[path], uid, gid))
+        return writer.finish(target, files)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A file as it was when looked at."""
+
+    path: str
+    file: Path
+    is_link: bool
+    executable: bool
+    size: int
+
+    @classmethod
+    def at(cls, root: Path, path: str) -> _Source:
+        file = root / path
+        try:
+            info = file.lstat()
+        except OSError as error:
+            raise _unreadable(file, error) from error
+        is_link = stat.S_ISLNK(info.st_mode)
+        if not is_link and not stat.S_ISREG(info.st_mode):
+            raise _changed(file)
+        return cls(path, file, is_link, bool(info.st_mode & stat.S_IXUSR) and not is_link, info.st_size)
+
+    def target(self) -> str:
+        try:
+            target = os.readlink(self.file)  # noqa: PTH115 - as written, not normalised
+            target.encode()
+        except (OSError, UnicodeEncodeError) as error:
+            raise _unreadable(self.file, error) from error
+        return target
+
+    def blocks(self) -> Iterator[bytes]:
+        """Exactly ``size`` bytes: the tar header has promised them."""
+        left = self.size
+        try:
+            with self.file.open("rb") as stream:
+                while block := stream.read(_BLOCK):
+                    left -= len(block)
+                    if left < 0:
+                        break
+                    yield block
+        except OSError as error:
+            raise _unreadable(self.file, error) from error
+        if left:
+            raise _changed(self.file)
+
+
+def _identity(source: _Source) -> list[object]:
+    if source.is_link:
+        return [source.path, "link", source.target()]
+    digest = hashlib.sha256()
+    for block in source.blocks():
+        digest.update(block)
+    return [source.path, "program" if source.executable else "file", digest.hexdigest()]
+
+
+def _write(writer: LayerWriter, path: str, source: _Source, uid: int, gid: int) -> FileInLayer:
+    if source.is_link:
+        writer.add(TarEntry(path=path, kind=SYMLINK, link=source.target(), uid=uid, gid=gid))
+        return FileInLayer(path)
+    digest = hashlib.sha256()
+
+    def content() -> Iterator[bytes]:
+        for block in source.blocks():
+            digest.update(block)
+            yield block
+
+    entry = TarEntry(path=path, kind=REGULAR, size=source.size, executable=source.executable, uid=uid, gid=gid)
+    writer.add(entry, content())
+    return FileInLayer(path, record_hash(digest.digest()))
+
+
+def _directories(paths: dict[str, _Source], workdir: str) -> set[str]:
+    found: set[str] = set()
+    for path in paths:
+        directory = path.rpartition("/")[0]
+        while directory != workdir and directory not in found:
+            found.add(directory)
+            directory = directory.rpartition("/")[0]
+    return found
+
+
+def _checked(workdir: str) -> str:
+    why = fault_in(workdir[1:]) if workdir.startswith("/") else "the path is not absolute"
+    if why:
+        fix = "name a plain absolute directory below /, for example /home/ray/app"
+        raise UsageError(f"cannot copy code to {workdir!r}", why=why, fix=fix)
+    return workdir
+
+
+def _unreadable(file: Path, error: OSError | UnicodeError) -> UsageError:
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return UsageError(f"cannot read {file}", why=why, fix="make it readable, or list it in .dockerignore")
+
+
+def _changed(file: Path) -> UsageError:
+    return UsageError(f"{file} changed while it was read", fix="run again when nothing writes to the code")

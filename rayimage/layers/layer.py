@@ -1,0 +1,61 @@
+"""What a finished layer is, and what its key is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rayimage.model.descriptor import Descriptor
+from rayimage.model.digest import Digest
+from rayimage.model.manifest import canonical_json
+
+__all__ = ["LAYER_FORMAT", "FileInLayer", "Layer", "WheelOnDisk", "key_of"]
+
+LAYER_FORMAT: Final = 1
+"""Version of the bytes that this room writes (README.md beside this file). Whoever changes one of them, changes this:
+it is part of every key, so that a layer of the old format is never taken for one of the new."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileInLayer:
+    """A regular file or symbolic link that a layer writes.
+
+    ``path`` is absolute in the image; ``digest`` is written as in RECORD, ``sha256=<urlsafe base64>``, and ``""`` if
+    there is none (symbolic links).
+    """
+
+    path: str
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A finished layer on disk.
+
+    ``descriptor`` is of the compressed bytes at ``path``, ``diff_id`` and ``unpacked_size`` are of the tar within;
+    ``files`` is sorted by path.
+    """
+
+    descriptor: Descriptor
+    diff_id: Digest
+    unpacked_size: int
+    path: Path
+    files: tuple[FileInLayer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WheelOnDisk:
+    """A wheel whose digest the caller has verified.
+
+    ``filename`` is the wheel's own name: ``path`` may be named after its content.
+    """
+
+    path: Path
+    filename: str
+    digest: Digest
+
+
+def key_of(kind: str, **parts: object) -> Digest:
+    """The key of a layer of ``kind``: a digest of JSON ``parts`` and of the layer format."""
+    return Digest.of(canonical_json({"format": LAYER_FORMAT, "kind": kind, **parts}))

@@ -1,0 +1,49 @@
+"""Replaced files of the base: a layer of whiteouts (OCI image specification, layer.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rayimage.errors import UsageError
+from rayimage.layers.layer import Layer, key_of
+from rayimage.layers.names import WHITEOUT, fault_in
+from rayimage.layers.tar import TarEntry
+from rayimage.layers.writer import writing_layer
+from rayimage.model.digest import Digest
+
+__all__ = ["removal_layer_key", "write_removal_layer"]
+
+
+def removal_layer_key(paths: Iterable[str]) -> Digest:
+    """The key of a layer that removes ``paths``, in whatever order; raises UsageError like ``write_removal_layer``."""
+    return key_of("removal", paths=_outermost(paths))
+
+
+def write_removal_layer(paths: Iterable[str], target: Path) -> Layer:
+    """Remove files, or whole directories, of lower layers: absolute ``paths`` become ``.wh.<name>`` beside them.
+
+    A layer of its own below those that write the new files, because a whiteout must not meet a file of its own layer.
+    Directories are not declared, so the base's stay as they are. Raises UsageError for a path that is not absolute and
+    plain.
+    """
+    with writing_layer(target) as writer:
+        for path in _outermost(paths):
+            directory, _, name = path.rpartition("/")
+            writer.add(TarEntry(path=f"{directory}/{WHITEOUT}{name}", uid=0, gid=0))
+        return writer.finish(target, ())
+
+
+def _outermost(paths: Iterable[str]) -> list[str]:
+    """Sorted, each once, without what lies in a directory that goes as a whole: its whiteout would bring that back."""
+    given = set(paths)
+    for path in given:
+        why = fault_in(path[1:]) if path.startswith("/") else "the path is not absolute"
+        if why:
+            raise UsageError(f"cannot remove {path!r} from the base", why=why)
+    return sorted(path for path in given if not any(parent in given for parent in _parents(path)))
+
+
+def _parents(path: str) -> Iterable[str]:
+    while path := path.rpartition("/")[0]:
+        yield path

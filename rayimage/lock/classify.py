@@ -1,0 +1,109 @@
+"""A solution seen from the base: what it provides, what is added, what moves."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from packaging.version import Version
+
+from rayimage.errors import LockError
+from rayimage.lock.engine import PackageFile, ResolvedPackage
+from rayimage.lock.request import LockRequest, lock_inputs
+from rayimage.lock.target import Target, best_wheel
+from rayimage.model.digest import Digest
+from rayimage.model.lock import BaseIdentity, LockedWheel, Move, Provided, RoleLock
+
+__all__ = ["provides", "role_lock"]
+
+
+def provides(installed: Version, wanted: Version) -> bool:
+    """Whether the base's copy is the version wanted.
+
+    As in PEP 440's ``==``: a version without a local label is met by any (``2.7.1`` by ``2.7.1+cu128``), one with a
+    label only by the same.
+    """
+    return installed == wanted or (wanted.local is None and Version(installed.public) == wanted)
+
+
+def role_lock(request: LockRequest, packages: tuple[ResolvedPackage, ...]) -> RoleLock:
+    """The lock that a solution amounts to; raises LockError for Ray itself moving, or no fitting wheel."""
+    ray = request.ray.version
+    target = Target.of(request.inventory)
+    wheels: list[LockedWheel] = []
+    provided: list[Provided] = []
+    moves: list[Move] = []
+    for package in sorted(packages, key=lambda package: package.name):
+        installed = request.inventory.by_name.get(package.name)
+        if package.name == "ray" and (package.direct or not provides(ray, package.version)):
+            raise LockError(
+                f"Ray would move in {request.subject}",
+                why=f"the base has Ray {ray}, the resolver took {package.version}",
+                fix="remove what overrides Ray's version (a URL, UV_OVERRIDE), or choose another base",
+            )
+        # A file asked for by URL or path is meant, even where the base has the same version.
+        if installed and not package.direct and provides(installed.version, package.version):
+            provided.append(Provided(package.name, installed.version))
+            continue
+        wheels.append(_locked_wheel(package, target, request.subject))
+        if installed:
+            moves.append(Move(name=package.name, old=installed.version, new=package.version))
+    return RoleLock(
+        role=request.role,
+        platform=request.platform,
+        base=BaseIdentity(
+            reference=request.base, digest=request.inventory.image, ray=ray, python=request.inventory.python
+        ),
+        inputs=lock_inputs(request),
+        wheels=tuple(wheels),
+        provided=tuple(provided),
+        moves=tuple(moves),
+    )
+
+
+def _locked_wheel(package: ResolvedPackage, target: Target, subject: str) -> LockedWheel:
+    files = {file.filename: file for file in reversed(package.wheels)}
+    chosen = best_wheel((file.filename for file in package.wheels), target)
+    if chosen is None:
+        exist = [file.filename for file in package.wheels] + ([package.sdist] if package.sdist else [])
+        raise LockError(
+            f"{package.name} {package.version} has no wheel for {target}, needed by {subject}",
+            why=f"there are only {', '.join(exist)}" if exist else "there are no files of this version",
+            fix="allow another version, or build a wheel and give its directory with --find-links",
+        )
+    file = _measured(files[chosen])
+    if file.digest is None:
+        raise LockError(
+            f"{package.name} {package.version} cannot be locked",
+            why=f"the index gives no sha256 of {file.filename}",
+            fix="use an index that does, or download the wheel and give its directory with --find-links",
+        )
+    return LockedWheel(
+        name=package.name,
+        version=package.version,
+        filename=file.filename,
+        digest=file.digest,
+        size=file.size,
+        url=file.url,
+    )
+
+
+def _measured(file: PackageFile) -> PackageFile:
+    """A local file's size, and its hash where the resolver gave none."""
+    url = urlsplit(file.url)
+    if url.scheme != "file" or (file.digest and file.size is not None):
+        return file
+    path = Path(unquote(url.path))
+    try:
+        digest = file.digest
+        if digest is None:
+            with path.open("rb") as stream:
+                hasher = hashlib.sha256()
+                while chunk := stream.read(1 << 20):
+                    hasher.update(chunk)
+            digest = Digest(hasher.hexdigest())
+        return replace(file, digest=digest, size=path.stat().st_size)
+    except OSError as error:
+        raise LockError(f"cannot read wheel {path}", why=str(error), fix="put it back, or lock again") from error

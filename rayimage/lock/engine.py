@@ -1,0 +1,72 @@
+"""The port between this room and a resolver: a question, its answer, and how to say that there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
+from rayimage.errors import LockError
+from rayimage.lock.target import Target
+from rayimage.model.digest import Digest
+from rayimage.model.inventory import Inventory
+from rayimage.specs import Source
+
+__all__ = ["Engine", "NoSolution", "PackageFile", "Question", "ResolvedPackage"]
+
+
+class NoSolution(LockError):
+    """The requirements have no solution as asked; other pins might have one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What a resolver is asked.
+
+    ``ray`` is required at exactly this version. ``constraints`` must hold (by public version: a local label may be
+    added) for packages that are part of the solution; ``preferences`` are taken where they can be. What ``bases``
+    contain counts as available, with the dependencies it has there.
+    """
+
+    subject: str
+    target: Target
+    sources: tuple[Source, ...]
+    ray: Version
+    bases: tuple[Inventory, ...]
+    constraints: Mapping[NormalizedName, Version] = field(default_factory=dict)
+    preferences: Mapping[NormalizedName, Version] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageFile:
+    """A file that an index offers; ``digest`` is None where the index does not say."""
+
+    filename: str
+    url: str
+    digest: Digest | None
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedPackage:
+    """A package of a solution and the files it exists as; ``direct``: the user asked for one file by URL or path."""
+
+    name: NormalizedName
+    version: Version
+    wheels: tuple[PackageFile, ...] = ()
+    sdist: str = ""
+    direct: bool = False
+
+
+class Engine(Protocol):
+    """A resolver. Thread-safe."""
+
+    def solve(self, question: Question) -> tuple[ResolvedPackage, ...]:
+        """Every package of the solution, Ray included, sorted by name.
+
+        Raises NoSolution with the cause; LockError when the resolver or an index fails.
+        """
+        ...

@@ -1,0 +1,50 @@
+"""The lock as a hashed requirements file, for people and tools that do not read pylock.toml, and back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from rayimage.model.lock import RoleLock
+
+__all__ = ["export_requirements", "read_preferences"]
+
+
+def export_requirements(lock: RoleLock) -> str:
+    """The wheels of the lock as ``pip install --no-deps --require-hashes`` takes them.
+
+    Without dates, hosts and paths, so the text changes only with the lock.
+    """
+    return "\n".join(_lines(lock)) + "\n"
+
+
+def _lines(lock: RoleLock) -> Iterator[str]:
+    yield from ("#", "# This file is written by the command:", "#", "#    rayimage lock --export requirements", "#")
+    yield f"# It is what role {lock.role} on {lock.platform} adds to Ray {lock.base.ray}, Python {lock.base.python},"
+    yield f"# base image {lock.base.digest}; install it there with --no-deps."
+    yield "#"
+    for wheel in lock.wheels:
+        yield f"{wheel.name}=={wheel.version} \\"
+        yield f"    --hash={wheel.digest}"
+
+
+def read_preferences(text: str) -> Mapping[NormalizedName, Version]:
+    """The ``name==version`` pins of a requirements file; hashes, options, markers and all other lines are ignored."""
+    preferences: dict[NormalizedName, Version] = {}
+    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
+        requirement_text = re.split(r"\s+(?:#|--)|^\s*[#-]", line, maxsplit=1)[0]
+        try:
+            requirement = Requirement(requirement_text)
+        except InvalidRequirement:
+            continue
+        pins = [item.version for item in requirement.specifier if item.operator in ("==", "===")]
+        if len(pins) == 1 and not pins[0].endswith(".*"):
+            try:
+                preferences[canonicalize_name(requirement.name)] = Version(pins[0])
+            except InvalidVersion:
+                continue
+    return preferences

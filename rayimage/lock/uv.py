@@ -1,0 +1,193 @@
+"""The uv engine: one ``uv pip compile`` for each question, for the base's Python from any host.
+
+uv takes the versions in its output file as preferences, also from a pylock.toml that has nothing but names and
+versions, so one run both prefers the base and answers with hashes and URLs. Its configuration (uv.toml, UV_*
+variables) counts for indexes and credentials; its view of the host does not.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from packaging.pylock import Package, PackageArchive, PackageWheel, Pylock, PylockValidationError
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
+from rayimage.errors import LockError
+from rayimage.lock import explain, stubs
+from rayimage.lock._toml import loads, string
+from rayimage.lock.engine import PackageFile, Question, ResolvedPackage
+from rayimage.lock.request import Options
+from rayimage.lock.target import Target
+from rayimage.model.digest import Digest
+from rayimage.specs import Source
+
+__all__ = ["UvEngine", "constraints_text", "parse_pylock", "platform_tag", "seed_text"]
+
+# The glibc minors of uv's manylinux targets (`uv pip compile --help`, --python-platform), the same since uv 0.9.
+_MANYLINUX: Final = (17, 28, *range(31, 41))
+# What would let the host's environment in.
+_HOST_VARIABLES: Final = frozenset(
+    {"VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "UV_PYTHON", "UV_SYSTEM_PYTHON", "UV_CUSTOM_COMPILE_COMMAND"}
+)
+
+
+class UvEngine:
+    """Resolves with the uv that rayimage was installed with, else the one on PATH."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    def solve(self, question: Question) -> tuple[ResolvedPackage, ...]:
+        """See ``Engine.solve``."""
+        with TemporaryDirectory(prefix="rayimage-lock-") as scratch:
+            work = Path(scratch)
+            parent = self._options.cache_dir or work
+            tag = platform_tag(question.target)
+            links = [stubs.write_stubs(base, question.target, f"{tag[1]}_{tag[0]}", parent) for base in question.bases]
+            output = work / "pylock.toml"
+            output.write_text(seed_text(question.preferences), encoding="utf-8")
+            (work / "constraints.txt").write_text(constraints_text(question.constraints), encoding="utf-8")
+            (work / "base.in").write_text(f"ray=={question.ray}\n", encoding="utf-8")
+            find_links = [*map(str, dict.fromkeys(links)), *self._options.find_links]
+            command = [*_command(question.target, work), *_sources(question.sources)]
+            command += [argument for link in find_links for argument in ("--find-links", link)]
+            self._run(question, command)
+            return parse_pylock(output.read_text(encoding="utf-8"), work, question.target)
+
+    def _run(self, question: Question, command: Sequence[str]) -> None:
+        try:
+            done = subprocess.run(
+                [_find_uv(), *command],
+                env=_environment(os.environ, self._options.indexes),
+                cwd=self._options.directory,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+            )
+        except OSError as error:
+            raise LockError("uv cannot be started", why=str(error), fix="reinstall it: pip install uv") from error
+        if done.returncode:
+            raise explain.failure(question, done.stderr, done.returncode)
+
+
+def _find_uv() -> str:
+    try:
+        from uv import find_uv_bin
+
+        return find_uv_bin()
+    except (ImportError, FileNotFoundError):
+        found = shutil.which("uv")
+    if not found:
+        raise LockError("uv was not found", why="it is neither beside rayimage nor on PATH", fix="pip install uv")
+    return found
+
+
+def platform_tag(target: Target) -> tuple[str, str]:
+    """The machine and the newest manylinux level that uv knows and the base's glibc meets."""
+    levels = [minor for minor in _MANYLINUX if minor <= target.glibc.minor]
+    if not levels:
+        oldest = f"glibc 2.{_MANYLINUX[0]}"
+        raise LockError(f"cannot lock for {target}", why=f"uv resolves for {oldest} and newer", fix="use a newer base")
+    return target.machine, f"manylinux_2_{levels[-1]}"
+
+
+def seed_text(preferences: Mapping[NormalizedName, Version]) -> str:
+    """Preferences as uv reads them from its output file: a pylock.toml of names and versions."""
+    packages = [
+        f"[[packages]]\nname = {string(n)}\nversion = {string(str(v))}\n" for n, v in sorted(preferences.items())
+    ]
+    return 'lock-version = "1.0"\ncreated-by = "rayimage"\n' + ("\n".join(["", *packages]) or "packages = []\n")
+
+
+def constraints_text(constraints: Mapping[NormalizedName, Version]) -> str:
+    """Constraints as a requirements file; ``==`` without a local label allows any (PEP 440)."""
+    return "".join(f"{name}=={version}\n" for name, version in sorted(constraints.items()))
+
+
+def _command(target: Target, work: Path) -> Iterator[str]:
+    yield from ("pip", "compile", "--quiet", "--no-header", "--format", "pylock.toml")
+    # The interpreter only has to exist; the two options below say what is resolved for.
+    yield from ("--python", sys.executable, "--no-python-downloads", "--no-universal", "--no-upgrade")
+    yield from ("--python-version", str(target.python), "--python-platform", "-".join(platform_tag(target)))
+    yield from ("--only-binary", ":all:")
+    yield from ("--constraints", str(work / "constraints.txt"), "--output-file", str(work / "pylock.toml"))
+    yield str(work / "base.in")
+
+
+def _sources(sources: Iterable[Source]) -> Iterator[str]:
+    """Sources as arguments; the same file with other extras or groups (another role's) is one source."""
+    arguments: dict[tuple[str, ...], None] = {}
+    for source in sources:
+        if source.kind == "requirements" or source.dependencies:
+            arguments[(str(source.path),)] = None
+        arguments.update({("--extra", extra): None for extra in source.extras})
+        arguments.update({("--group", f"{source.path}:{group}"): None for group in source.groups})
+    for argument in arguments:
+        yield from argument
+
+
+def _environment(host: Mapping[str, str], indexes: Sequence[str]) -> dict[str, str]:
+    env = {key: value for key, value in host.items() if key not in _HOST_VARIABLES}
+    if indexes:  # Not as arguments: those are visible to every process, and the URLs may hold credentials.
+        env["UV_INDEX"] = " ".join([*indexes, *env.get("UV_INDEX", "").split()])
+    return env | {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
+
+
+def parse_pylock(text: str, directory: Path, target: Target) -> tuple[ResolvedPackage, ...]:
+    """Read uv's pylock.toml; relative paths in it are relative to ``directory``.
+
+    Packages whose marker is false for ``target`` are left out. Raises LockError for what cannot be read, and for a
+    package that would have to be built.
+    """
+    try:
+        pylock = Pylock.from_dict(loads(text))
+    except (ValueError, PylockValidationError) as error:
+        raise LockError("uv's answer cannot be read", why=str(error), fix="use another version of uv") from error
+    here: dict[str, Any] = dict(target.environment)
+    wanted = [p for p in pylock.packages if p.marker is None or p.marker.evaluate(here, context="lock_file")]
+    return tuple(sorted((_package(package, directory) for package in wanted), key=lambda package: package.name))
+
+
+def _package(package: Package, directory: Path) -> ResolvedPackage:
+    archive = package.archive
+    files: Sequence[PackageWheel | PackageArchive] = [archive] if archive else package.wheels or ()
+    wheels = tuple(_file(file, directory) for file in files)
+    buildable = package.vcs or package.directory or any(not file.filename.endswith(".whl") for file in wheels)
+    if buildable or package.version is None:
+        raise LockError(
+            f"{package.name} would have to be built",
+            why="it is required from a directory, a repository or a source archive, and only wheels are installed",
+            fix=f"build a wheel of {package.name} and require that file, or give its directory with --find-links",
+        )
+    return ResolvedPackage(
+        name=package.name,
+        version=package.version,
+        wheels=wheels,
+        sdist=package.sdist.name or "" if package.sdist else "",
+        direct=archive is not None,
+    )
+
+
+def _file(file: PackageWheel | PackageArchive, directory: Path) -> PackageFile:
+    parts = urlsplit(file.url or "")
+    local = unquote(parts.path) if parts.scheme == "file" else file.path
+    # uv does not escape in file: URLs; one spelling makes locks comparable.
+    url = Path(os.path.normpath(directory / local)).as_uri() if local else explain.redact(file.url or "")
+    digest = file.hashes.get("sha256")
+    return PackageFile(
+        filename=getattr(file, "name", None) or unquote(urlsplit(url).path.rpartition("/")[2]),
+        url=url,
+        digest=Digest(digest) if digest else None,
+        size=file.size,
+    )

@@ -1,0 +1,83 @@
+"""Where registries leave the distribution specification, as data.
+
+The matrix behind it is public: bazel-contrib/rules_img ``docs/registry-support.md``. Everything that can be probed is
+probed instead (cross-repository mounts answer 202 where they are not supported, for example on Artifactory).
+A rule that holds everywhere lives beside its code: ``mount`` is never sent without ``from``, as Quay fails on it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from dataclasses import dataclass, field
+
+from rayimage.model.reference import DOCKER_HUB
+
+__all__ = ["Quirks", "base_url", "host_of", "is_loopback", "quirks_of"]
+
+INSECURE_REGISTRIES = "RAYIMAGE_INSECURE_REGISTRIES"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quirks:
+    """What has to be known about a registry before it is asked."""
+
+    api_host: str = ""
+    """The host that speaks the protocol, when the name of the registry is another."""
+    credential_keys: tuple[str, ...] = field(default=())
+    """Keys under which Docker's files keep its credentials, besides the host; the first is told to helpers."""
+    patches: bool = True
+    """Whether PATCH may continue an upload."""
+    resumes: bool = True
+    """Whether an upload that was cut may be continued."""
+
+
+_TABLE = (
+    # Docker Hub: https://docs.docker.com/reference/cli/docker/login/ keeps the key of the first Hub API.
+    (
+        re.compile(re.escape(DOCKER_HUB)),
+        Quirks(
+            api_host="registry-1.docker.io",
+            credential_keys=("https://index.docker.io/v1/", "index.docker.io", "registry-1.docker.io"),
+        ),
+    ),
+    # Google Artifact Registry takes an upload in one piece: dotnet/sdk-container-builds#287.
+    (re.compile(r"(.+-docker\.pkg\.dev|(.+\.)?gcr\.io)"), Quirks(patches=False)),
+    # Amazon ECR wants a new upload after a failure: google/go-containerregistry#431.
+    (re.compile(r".+\.dkr\.ecr(-fips)?\..+\.amazonaws\.com(\.cn)?|public\.ecr\.aws"), Quirks(resumes=False)),
+)
+_NONE = Quirks()
+
+
+def quirks_of(registry: str) -> Quirks:
+    """What is known about ``registry`` (``host[:port]`` as in a Reference)."""
+    return next((quirks for pattern, quirks in _TABLE if pattern.fullmatch(registry)), _NONE)
+
+
+def host_of(registry: str) -> str:
+    """The host name without its port, and without the brackets of an IPv6 address."""
+    bracketed = re.fullmatch(r"\[(.*)\](:\d+)?", registry)
+    if bracketed:
+        return bracketed[1]
+    return registry if registry.count(":") > 1 else registry.partition(":")[0]
+
+
+def is_loopback(registry: str) -> bool:
+    """Whether ``registry`` is this very machine: ``localhost``, 127.0.0.0/8 or ::1."""
+    host = host_of(registry)
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def base_url(registry: str) -> str:
+    """``scheme://host[:port]`` of the registry's API.
+
+    https, but http on loopback as Docker does it, and for the hosts that ``RAYIMAGE_INSECURE_REGISTRIES``
+    (comma-separated, with their port) lists.
+    """
+    listed = {item.strip() for item in os.environ.get(INSECURE_REGISTRIES, "").split(",")}
+    scheme = "http" if is_loopback(registry) or registry in listed else "https"
+    return f"{scheme}://{quirks_of(registry).api_host or registry}"

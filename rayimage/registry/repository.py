@@ -1,0 +1,200 @@
+"""One repository of one registry: manifests and blobs in and out (OCI distribution specification 1.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
+
+from rayimage.errors import ContentError, RegistryError, UsageError
+from rayimage.model import media
+from rayimage.model.content import Blob, ByteStream, Outcome
+from rayimage.model.descriptor import Descriptor
+from rayimage.model.digest import Digest
+from rayimage.model.manifest import Index, Manifest, parse_manifest
+from rayimage.model.reference import Reference
+from rayimage.registry.auth import Authenticator
+from rayimage.registry.download import BlobStream
+from rayimage.registry.failures import error_codes
+from rayimage.registry.keychain import Keychain, default_keychain
+from rayimage.registry.quirks import quirks_of
+from rayimage.registry.session import Session
+from rayimage.registry.transport import Answer, Transport
+from rayimage.registry.upload import Uploader
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Repository", "open_repository"]
+
+# The specification asks registries for 4 MB; a manifest is read into memory, so there has to be an end.
+_MANIFEST_LIMIT: Final = 16 * 1024 * 1024
+_ACCEPT: Final = {"Accept": ", ".join(media.ACCEPT)}
+_UNKNOWN: Final = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN"})
+
+
+def open_repository(name: Reference, *, mount_from: Sequence[Reference] = ()) -> Repository:
+    """The repository that ``name`` is in, with this user's credentials. No request is made yet.
+
+    ``mount_from`` names repositories of the same registry that blobs may be mounted from: the right to pull from them
+    is asked for in the same token. Others in the list are ignored.
+    """
+    return Repository(name, mount_from=mount_from)
+
+
+class Repository:
+    """A ``ContentStore`` on a registry. Thread-safe; close it, or use it as a context manager.
+
+    Every method raises RegistryError when the registry cannot be reached or refuses, and AuthError for 401 and 403.
+    """
+
+    def __init__(
+        self,
+        name: Reference,
+        *,
+        mount_from: Sequence[Reference] = (),
+        transport: Transport | None = None,
+        keychain: Keychain | None = None,
+    ) -> None:
+        self.name = name.name
+        self._transport = transport or Transport()
+        siblings = [other for other in mount_from if other.registry == name.registry]
+        keychain = keychain or default_keychain()
+        auth = Authenticator(self._transport, self.name, keychain=keychain, mount_from=siblings)
+        self._session = Session(self.name, self._transport, auth)
+        self._uploader = Uploader(self._session, quirks_of(name.registry))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are kept for later requests."""
+        self._transport.close()
+
+    def get_manifest(self, target: str) -> Manifest | Index:
+        """The manifest or index under a tag or digest; raises RegistryError when there is none.
+
+        Raises ContentError when the bytes are not what the digest asked for, or the registry's own, says.
+        """
+        answer = self._fetch(target)
+        if answer.status != 200:
+            raise self._session.failure(answer, f"cannot read {self._called(target)}")
+        return self._parse(target, answer)
+
+    def find_manifest(self, target: str) -> Manifest | Index | None:
+        """The same, but None when the registry says that it has no such manifest or repository."""
+        answer = self._fetch(target)
+        if _is_absent(answer):
+            return None
+        if answer.status != 200:
+            raise self._session.failure(answer, f"cannot read {self._called(target)}")
+        return self._parse(target, answer)
+
+    def head(self, target: str) -> Descriptor | None:
+        """What a tag or digest points at, without reading it (free of Docker Hub's pull limit); None when absent."""
+        answer = self._session.request("HEAD", self._session.url(f"manifests/{target}"), headers=_ACCEPT)
+        if answer.status == 404:
+            return None
+        if answer.retryable:
+            raise self._session.failure(answer, f"cannot look up {self._called(target)}")
+        described = _descriptor(answer) if answer.status == 200 else None
+        if described and (":" not in target or target == str(described.digest)):
+            return described
+        # Without a body a HEAD cannot say why it failed, and older servers leave the digest out: ask again.
+        manifest = self.find_manifest(target)
+        return manifest.descriptor if manifest else None
+
+    def has_blob(self, digest: Digest) -> bool:
+        """Whether the repository holds a blob now; registries collect garbage, so ask rather than remember."""
+        return self._has_blob(digest, push=False)
+
+    @contextmanager
+    def open_blob(self, descriptor: Descriptor) -> Iterator[ByteStream]:
+        """A stream of exactly the blob's bytes; it raises ContentError at its end when digest or size differ.
+
+        A connection that is cut is taken up where it was, a bounded number of times.
+        """
+        stream = BlobStream(self._session, descriptor)
+        try:
+            yield stream
+        finally:
+            stream.close()
+
+    def put_blob(self, blob: Blob, advance: Callable[[int], None] | None = None) -> Outcome:
+        """Make the blob exist here: it may be there already, be mounted from its origin, or be uploaded.
+
+        ``advance`` hears the bytes sent, each once. Raises ContentError, before the registry has the whole blob, when
+        the bytes are not what the descriptor says.
+        """
+        if self._has_blob(blob.descriptor.digest, push=True):
+            return Outcome.EXISTS
+        return self._uploader.put(blob, advance)
+
+    def put_manifest(self, manifest: Manifest | Index, tag: str = "") -> None:
+        """Store the raw bytes by digest, or under ``tag``; raises ContentError if the registry got other bytes."""
+        target = tag or str(manifest.digest)
+        headers = {"Content-Type": manifest.media_type}
+        url = self._session.url(f"manifests/{target}")
+        answer = self._session.request("PUT", url, headers=headers, body=manifest.raw, push=True)
+        if answer.status not in (200, 201, 202):
+            raise self._session.failure(answer, f"cannot push {self._called(target)}")
+        self._check_told(target, manifest.digest, answer)
+
+    def _has_blob(self, digest: Digest, *, push: bool) -> bool:
+        answer = self._session.request("HEAD", self._session.url(f"blobs/{digest}"), push=push)
+        if answer.status not in (200, 404):
+            raise self._session.failure(answer, f"cannot look for blob {digest} in {self.name}")
+        return answer.status == 200
+
+    def _fetch(self, target: str) -> Answer:
+        url = self._session.url(f"manifests/{target}")
+        return self._session.request("GET", url, headers=_ACCEPT, limit=_MANIFEST_LIMIT)
+
+    def _parse(self, target: str, answer: Answer) -> Manifest | Index:
+        if answer.truncated:
+            why = f"it is longer than {_MANIFEST_LIMIT} bytes"
+            raise RegistryError(f"cannot read {self._called(target)}", why=why, fix="check that it is an image")
+        digest = Digest.of(answer.body)
+        if ":" in target and target != str(digest):
+            why = f"the bytes received have the digest {digest}"
+            raise ContentError(f"{self._called(target)} is not what was asked for", why=why, fix=self._distrust)
+        self._check_told(target, digest, answer)
+        return parse_manifest(answer.body, answer.headers.get("Content-Type", ""))
+
+    def _check_told(self, target: str, digest: Digest, answer: Answer) -> None:
+        """``Docker-Content-Digest`` is optional and only ever checked: the digest is the one of the bytes."""
+        told = answer.headers.get("Docker-Content-Digest", "")
+        if told.startswith("sha256:") and told != str(digest):
+            why = f"the bytes have the digest {digest}, the registry says {told}"
+            raise ContentError(f"{self._called(target)} changed on its way", why=why, fix=self._distrust)
+
+    @property
+    def _distrust(self) -> str:
+        return f"a proxy or {self.name.registry} changes content; ask whoever runs it"
+
+    def _called(self, target: str) -> str:
+        return f"{self.name}{'@' if ':' in target else ':'}{target}"
+
+
+def _is_absent(answer: Answer) -> bool:
+    if answer.status == 404:
+        return True
+    return answer.status == 400 and bool(error_codes(answer) & _UNKNOWN)
+
+
+def _descriptor(answer: Answer) -> Descriptor | None:
+    """The descriptor in the headers of a HEAD, if they are all there."""
+    kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+    digest, size = answer.headers.get("Docker-Content-Digest", ""), answer.headers.get("Content-Length", "")
+    if kind not in media.ACCEPT or not size.isdecimal():
+        return None
+    try:
+        return Descriptor(media_type=kind, digest=Digest.parse(digest), size=int(size))
+    except UsageError:
+        return None

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from rayimage.builders.checks import check_layers
+from rayimage.errors import WheelError
+from rayimage.layers import FileInLayer
+from tests.support.values import PREFIX, SITE, distribution, inventory, lock, move
+
+BASE = inventory(distribution("six", "1.16", "six.py"), symlinks={f"{PREFIX}/lib64": "lib"})
+SIX = f"{SITE}/six.py"
+
+
+def check(*layers: tuple[str, str, str], moves: tuple = ()) -> None:
+    check_layers([(title, [FileInLayer(path, digest)]) for title, path, digest in layers], BASE, lock(moves=moves))
+
+
+def test_disjoint_layers_pass() -> None:
+    check(("a 1", f"{SITE}/a.py", "sha256=1"), ("b 1", f"{SITE}/b.py", "sha256=2"))
+
+
+def test_same_path_same_content_passes() -> None:
+    check(("a 1", f"{SITE}/ns/__init__.py", "sha256=1"), ("b 1", f"{SITE}/ns/__init__.py", "sha256=1"))
+
+
+def test_two_layers_that_differ_on_a_file() -> None:
+    with pytest.raises(WheelError, match=r"ns/__init__\.py") as error:
+        check(("a 1", f"{SITE}/ns/__init__.py", "sha256=1"), ("b 1", f"{SITE}/ns/__init__.py", "sha256=2"))
+    assert "a 1" in str(error.value)
+    assert "b 1" in str(error.value)
+    assert error.value.fix
+
+
+def test_a_file_of_a_kept_base_package() -> None:
+    with pytest.raises(WheelError, match=r"six 1\.16"):
+        check(("evil 1", SIX, "sha256=other"))
+    check(("evil 1", SIX, f"sha256={SIX}"))
+
+
+def test_a_file_of_a_replaced_base_package() -> None:
+    check(("six 1.17", SIX, "sha256=other"), moves=(move("six", "1.16", "1.17"),))
+
+
+def test_writing_through_a_link_of_the_base() -> None:
+    with pytest.raises(WheelError, match="symbolic link to lib"):
+        check(("a 1", f"{PREFIX}/lib64/a.so", "sha256=1"))

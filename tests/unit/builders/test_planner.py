@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rayimage.builders.planner import RoleSettings, plan_image, removed_paths
+from rayimage.builders.source import SourceInfo
+from rayimage.image.plan import ImagePlan, LayerKind
+from tests.support.values import SITE, distribution, inventory, lock, move, wheel
+
+SOURCE = SourceInfo(created="2026-01-02T03:04:05Z", revision="c" * 40)
+BASE = inventory(
+    distribution("pandas", "1.5.3", "pandas/__init__.py", "pandas/core.py"), distribution("six", "1.16", "six.py")
+)
+
+
+def settings(**changes: Any) -> RoleSettings:
+    values = {
+        "name": "head",
+        "base_name": "rayproject/ray:2.55.1",
+        "base_layers": 10,
+        "code": "none",
+        "workdir": "/home/ray/app",
+    }
+    return RoleSettings(**(values | changes))
+
+
+def plan(*wheels: Any, moves: Any = (), **changes: Any) -> ImagePlan:
+    return plan_image(settings(**changes), BASE, lock(*wheels, moves=moves), None, SOURCE)
+
+
+def test_removals_lie_below_the_wheels() -> None:
+    made = plan(wheel("pandas", "2.2.3"), moves=(move("pandas", "1.5.3", "2.2.3"),))
+    assert [layer.kind for layer in made.layers] == [LayerKind.REMOVAL, LayerKind.WHEELS]
+    assert made.layers[0].title == "without the base's pandas 1.5.3"
+
+
+def test_no_removal_layer_without_a_move() -> None:
+    assert [layer.kind for layer in plan(wheel("scipy", "1.0")).layers] == [LayerKind.WHEELS]
+
+
+def test_a_dist_info_directory_goes_as_a_whole() -> None:
+    paths = removed_paths(BASE, lock(moves=(move("pandas", "1.5.3", "2.2.3"),)))
+    assert paths == (f"{SITE}/pandas-1.5.3.dist-info", f"{SITE}/pandas/__init__.py", f"{SITE}/pandas/core.py")
+
+
+def test_every_wheel_is_in_exactly_one_layer() -> None:
+    wheels = [wheel(f"p{n}", "1.0", size=n * 1_000_000) for n in range(60)]
+    made = plan(*wheels)
+    names = [w.name for layer in made.layers for w in layer.wheels]
+    assert sorted(names) == sorted(w.name for w in wheels)
+
+
+@pytest.mark.parametrize("base_layers", [1, 60, 118, 126])
+def test_the_layers_stay_below_the_limit(base_layers: int) -> None:
+    wheels = [wheel(f"p{n}", "1.0", size=50_000_000) for n in range(200)]
+    made = plan(*wheels, base_layers=base_layers)
+    assert base_layers + len(made.layers) <= 127
+    assert len({w.name for layer in made.layers for w in layer.wheels}) == 200
+
+
+def test_one_changed_version_changes_one_layer() -> None:
+    wheels = [wheel(f"p{n}", "1.0", size=n * 400_000) for n in range(40)]
+    before = {layer.key for layer in plan(*wheels).layers}
+    for n in (0, 17, 39):
+        changed = [*wheels[:n], wheel(f"p{n}", "2.0", size=n * 400_000), *wheels[n + 1 :]]
+        assert len(before - {layer.key for layer in plan(*changed).layers}) == 1
+
+
+def test_labels_say_where_it_came_from() -> None:
+    labels = plan(wheel("a", "1"), labels={"team": "risk", "io.rayimage.role": "mine"}).config.labels
+    assert labels["org.opencontainers.image.base.name"] == "rayproject/ray:2.55.1"
+    assert labels["org.opencontainers.image.base.digest"] == str(BASE.image)
+    assert labels["org.opencontainers.image.revision"] == SOURCE.revision
+    assert labels["io.ray.ray-version"] == "2.55.1"
+    assert labels["team"] == "risk"
+    assert labels["io.rayimage.role"] == "mine"
+
+
+def test_the_lock_label_is_independent_of_where_wheels_come_from() -> None:
+    one, other = wheel("a", "1"), replace(wheel("a", "1"), url="https://mirror.example.com/a.whl", size=None)
+    assert plan(one).config.labels == plan(other).config.labels
+    assert plan(one).config.labels["io.rayimage.lock"] != plan(wheel("a", "2")).config.labels["io.rayimage.lock"]
+
+
+def test_without_code_the_base_keeps_its_workdir() -> None:
+    assert plan().config.workdir == "/home/ray"
+    assert plan(code="wheel").config.workdir == "/home/ray/app"
