@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,8 @@ def command(
         show_plan(app, project)
         return
     destination = Destination.choose(app, project, environment, output)
-    inputs = plan_project(app, project)
+    outputs = [path.resolve() for path in (destination.layout, metadata_file) if path]
+    inputs = plan_project(app, project, outputs)
     release = _make(app, inputs)
     tag = tag or release.name
     references = destination.references(release, tag)
@@ -78,7 +79,7 @@ def command(
         app.emit_text("".join(diff(emission) for emission in emissions))
 
 
-def plan_project(app: App, project: Project) -> tuple[BuildInput, ...]:
+def plan_project(app: App, project: Project, outputs: Sequence[Path] = ()) -> tuple[BuildInput, ...]:
     """Base, lock and plan of every role and platform; a project that was never locked is locked now."""
     from rayimage.cli import stages
     from rayimage.lock import Options, lock_path, write_lock
@@ -93,7 +94,7 @@ def plan_project(app: App, project: Project) -> tuple[BuildInput, ...]:
         for lock in locks:
             write_lock(lock, lock_path(project.lockfiles, lock.role, lock.platform))
     with app.progress.stage("plan"):
-        return stages.plan_targets(project, targets, locks)
+        return stages.plan_targets(project, targets, locks, outputs)
 
 
 def _make(app: App, inputs: tuple[BuildInput, ...]) -> Release:

@@ -25,7 +25,7 @@ class Destination:
     """One of ``push``, ``oci``, ``docker``; ``manifests`` are the YAML files that follow a push."""
 
     kind: Literal["push", "oci", "docker"]
-    layout: Path = Path()
+    layout: Path | None = None
     repository: Reference | None = None
     local_name: str = ""
     manifests: tuple[Path, ...] = ()
@@ -42,7 +42,7 @@ class Destination:
             return cls(kind="push", repository=repository, manifests=files)
         scheme, _, path = output.partition(":")
         if scheme == "oci" and path:
-            return cls(kind="oci", layout=app.directory / path)
+            return cls(kind="oci", layout=(app.directory / path).resolve())
         if output == "docker":
             return cls(kind="docker", local_name=project.repository or project.root.name.lower())
         raise UsageError(f"--output {output!r} is unknown", fix="use oci:DIR or docker, or leave it out to push")
@@ -67,13 +67,14 @@ class Destination:
             return publish(release, self._open(stack, release), tag=tag, progress=app.progress)
 
     def _open(self, stack: ExitStack, release: Release) -> ContentStore:
-        if self.repository is None:
+        if self.layout is not None:
             from rayimage.image.layout import OciLayout
 
             return OciLayout.create(self.layout)
         from rayimage.registry import open_repository
 
         name = self.repository
+        assert name is not None  # noqa: S101
         origins = {blob.origin for images in release.images.values() for image in images for blob in image.blobs}
         mountable = sorted(o for o in origins if o and o.registry == name.registry and o.name != name)
         return stack.enter_context(open_repository(name, mount_from=mountable))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from packaging.utils import NormalizedName
@@ -21,7 +21,16 @@ from rayimage.cli.app import App
 from rayimage.config import Project, Role
 from rayimage.errors import ConfigError, LockError
 from rayimage.layers import CodeTree, collect_code
-from rayimage.lock import LockRequest, Options, lock_inputs, lock_path, read_lock, read_preferences, resolve
+from rayimage.lock import (
+    LockRequest,
+    Options,
+    check_environment,
+    lock_inputs,
+    lock_path,
+    read_lock,
+    read_preferences,
+    resolve,
+)
 from rayimage.model.inventory import Inventory
 from rayimage.model.lock import RoleLock
 from rayimage.model.platform import Platform
@@ -69,7 +78,7 @@ def find_targets(app: App, project: Project, *, pinned: bool) -> tuple[Target, .
                 base = resolve_base(text, platform, root=project.root)
                 inventory = read_inventory(base, cache_dir=app.cache_dir, progress=app.progress)
                 targets.append(Target(role=role, platform=platform, base=base, inventory=inventory))
-        check_bases({" ".join(target.key): target.inventory for target in targets})
+        check_bases({" ".join(target.key): target.inventory for target in targets}, app.progress)
     return tuple(targets)
 
 
@@ -102,8 +111,11 @@ def resolve_locks(
         file = lock_path(project.lockfiles, request.role, request.platform)
         if file.exists():
             previous[(request.role, str(request.platform))] = read_lock(file)
+    options = replace(options, directory=project.root, cache_dir=app.cache_dir)
     with app.progress.stage("lock"):
-        return resolve(requests, options, previous=previous, progress=app.progress)
+        locks = resolve(requests, options, previous=previous, progress=app.progress)
+    _warn_of_broken(app, requests, locks)
+    return locks
 
 
 def preferences(project: Project, requests: Sequence[LockRequest]) -> Mapping[NormalizedName, Version]:
@@ -140,9 +152,11 @@ def locked(project: Project, requests: Sequence[LockRequest]) -> tuple[RoleLock,
     return tuple(locks)
 
 
-def plan_targets(project: Project, targets: Sequence[Target], locks: Sequence[RoleLock]) -> tuple[BuildInput, ...]:
-    """Plan every target's image."""
-    generated = _generated_files(project)
+def plan_targets(
+    project: Project, targets: Sequence[Target], locks: Sequence[RoleLock], outputs: Sequence[Path] = ()
+) -> tuple[BuildInput, ...]:
+    """Plan every target's image; ``outputs`` are files and directories that this build writes."""
+    generated = _generated_files(project, outputs)
     source = read_source(project.root, exclude=generated, fallback=_base_created(targets[0].base))
     trees: dict[tuple[str, ...], CodeTree] = {}
     inputs = []
@@ -165,7 +179,7 @@ def _settings(target: Target) -> RoleSettings:
     role = target.role
     return RoleSettings(
         name=role.name,
-        base_name=role.base,
+        base_name=target.base.name,
         base_layers=len(target.base.manifest.layers),
         code=role.code,
         workdir=role.workdir,
@@ -175,6 +189,16 @@ def _settings(target: Target) -> RoleSettings:
 
 
 _LOCK = "run `rayimage lock` and commit the result"
+
+
+def _warn_of_broken(app: App, requests: Sequence[LockRequest], locks: Sequence[RoleLock]) -> None:
+    """Name every base package that a move breaks; what the base itself breaks is its own affair."""
+    broken: dict[str, list[str]] = {}
+    for request, lock in zip(requests, locks, strict=True):
+        for problem in check_environment(request.inventory, lock, {}).new:
+            broken.setdefault(str(problem), []).append(request.subject)
+    for text, subjects in broken.items():
+        app.progress.warn(f"{text} ({', '.join(subjects)})")
 
 
 def _pinned_text(project: Project, role: Role, platform: Platform) -> str:
@@ -195,13 +219,13 @@ def _changed(lock: RoleLock, request: LockRequest) -> str:
     return f"the requirements changed since ({files})"
 
 
-def _generated_files(project: Project) -> tuple[str, ...]:
+def _generated_files(project: Project, outputs: Sequence[Path]) -> tuple[str, ...]:
     """Files that builds write: in the image they would make each build differ from the one before."""
     files: list[Path] = []
     for environment in project.environments.values():
         with suppress(ConfigError):  # files that are not there yet matter only to the environment that is built for
             files += environment.manifest_files(project.root)
-    inside = [file for file in (*files, project.lockfiles) if file.is_relative_to(project.root)]
+    inside = [file for file in (*files, project.lockfiles, *outputs) if file.is_relative_to(project.root)]
     return tuple(sorted({file.relative_to(project.root).as_posix() for file in inside}))
 
 

@@ -43,7 +43,7 @@ class Role:
     worker_groups: tuple[str, ...]
     """KubeRay groupNames; empty: every group that no other role names."""
     exclude: tuple[str, ...]
-    """Patterns (gitignore syntax) of files that are not code."""
+    """Patterns (in .dockerignore syntax) of files that are not code."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

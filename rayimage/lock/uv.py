@@ -151,12 +151,20 @@ def parse_pylock(text: str, directory: Path, target: Target) -> tuple[ResolvedPa
     package that would have to be built.
     """
     try:
-        pylock = Pylock.from_dict(loads(text))
-    except (ValueError, PylockValidationError) as error:
+        pylock = Pylock.from_dict(_with_hashes(loads(text)))
+    except (ValueError, TypeError, AttributeError, PylockValidationError) as error:
         raise LockError("uv's answer cannot be read", why=str(error), fix="use another version of uv") from error
     here: dict[str, Any] = dict(target.environment)
     wanted = [p for p in pylock.packages if p.marker is None or p.marker.evaluate(here, context="lock_file")]
     return tuple(sorted((_package(package, directory) for package in wanted), key=lambda package: package.name))
+
+
+def _with_hashes(data: dict[str, Any]) -> dict[str, Any]:
+    """The answer with a stand-in where a file has no hash: uv 0.9 gives local wheels none, PEP 751 wants one."""
+    for package in data.get("packages", ()):
+        for file in [*package.get("wheels", ()), *filter(None, [package.get("archive")])]:
+            file["hashes"] = file.get("hashes") or {"unknown": ""}
+    return data
 
 
 def _package(package: Package, directory: Path) -> ResolvedPackage:
