@@ -29,7 +29,6 @@ def test_a_message_reads_as_thing_and_cause() -> None:
 @pytest.mark.parametrize(
     ("args", "code", "text"),
     [
-        (["--version"], 0, ""),
         (["no-such-command"], 2, "No such command"),
         (["buld"], 2, "Did you mean 'build'?"),
         (["emit", "x.yaml"], 2, "no --image given"),
@@ -49,10 +48,15 @@ def test_main_prints_and_exits(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as exit_:
         main(args)
-    assert (exit_.value.code or 0) == code
+    assert exit_.value.code == code
     output = capsys.readouterr()
     assert text in output.err
     assert "Traceback" not in output.err
+
+
+def test_success_returns(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--version"])
+    assert capsys.readouterr().out.startswith("rayimage, version ")
 
 
 def test_a_project_without_configuration_names_the_next_step(

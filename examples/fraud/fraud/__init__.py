@@ -1,0 +1,1 @@
+"""Card fraud: a model that is trained on the cluster and scores transactions behind Ray Serve."""
