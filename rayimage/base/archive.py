@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Final, cast
 
 from rayimage.errors import ContentError
 from rayimage.model.content import ByteStream
+from rayimage.model.inventory import DirectoryOwner
 
 __all__ = ["Entry", "Kind", "read_entries"]
 
@@ -46,6 +47,7 @@ class Entry:
     path: str
     kind: Kind
     target: str
+    owner: DirectoryOwner
     read: Callable[[], bytes]
     """The content of a file; only before the next entry is asked for. Raises ContentError above 64 MiB."""
 
@@ -85,15 +87,16 @@ def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
         return file.read() if file else b""
 
     path = _absolute(member.name)
+    owner = DirectoryOwner(member.mode & 0o7777, member.uid, member.gid)
     if member.isreg():
-        return Entry(path, Kind.FILE, "", read)
+        return Entry(path, Kind.FILE, "", owner, read)
     if member.isdir():
-        return Entry(path, Kind.DIRECTORY, "", read)
+        return Entry(path, Kind.DIRECTORY, "", owner, read)
     if member.issym():
-        return Entry(path, Kind.SYMLINK, member.linkname, read)
+        return Entry(path, Kind.SYMLINK, member.linkname, owner, read)
     if member.islnk():
-        return Entry(path, Kind.HARD_LINK, _absolute(member.linkname), read)
-    return Entry(path, Kind.OTHER, "", read)
+        return Entry(path, Kind.HARD_LINK, _absolute(member.linkname), owner, read)
+    return Entry(path, Kind.OTHER, "", owner, read)
 
 
 def _absolute(name: str) -> str:

@@ -13,12 +13,12 @@ from packaging.version import Version
 
 from rayimage.files import write_atomic
 from rayimage.model.digest import Digest
-from rayimage.model.inventory import Distribution, InstalledFile, InstallLayout, Inventory
+from rayimage.model.inventory import DirectoryOwner, Distribution, InstalledFile, InstallLayout, Inventory
 from rayimage.model.platform import Platform
 
 __all__ = ["FORMAT", "from_json", "load_inventory", "store_inventory", "to_json"]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """To be raised with every change of what an inventory says about the same image, not only of its form."""
 
 
@@ -57,6 +57,7 @@ def to_json(inventory: Inventory) -> dict[str, Any]:
         "labels": dict(inventory.labels),
         "distributions": [_distribution_to_json(dist) for dist in inventory.distributions],
         "symlinks": dict(inventory.symlinks),
+        "directories": {path: [o.mode, o.uid, o.gid] for path, o in inventory.directories.items()},
     }
 
 
@@ -76,6 +77,7 @@ def from_json(data: dict[str, Any]) -> Inventory:
         labels=dict(data["labels"]),
         distributions=tuple(_distribution_from_json(dist) for dist in data["distributions"]),
         symlinks=dict(data["symlinks"]),
+        directories={path: DirectoryOwner(*owner) for path, owner in data["directories"].items()},
     )
 
 

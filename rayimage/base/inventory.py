@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from rayimage.base.cache import load_inventory, store_inventory
 from rayimage.base.distributions import read_distributions
@@ -11,7 +13,7 @@ from rayimage.base.resolve import ResolvedBase
 from rayimage.base.scan import scan_layers
 from rayimage.base.system import find_glibc, find_owner
 from rayimage.base.tree import Tree
-from rayimage.model.inventory import InstallLayout, Inventory
+from rayimage.model.inventory import DirectoryOwner, InstallLayout, Inventory
 from rayimage.model.progress import SILENT, Progress
 
 __all__ = ["read_inventory"]
@@ -37,19 +39,25 @@ def read_inventory(base: ResolvedBase, *, cache_dir: Path, progress: Progress = 
 
 def _take(base: ResolvedBase, tree: Tree, progress: Progress) -> Inventory:
     interpreter = find_interpreter(tree, base.config.path)
+    layout = _layout(tree, interpreter, base.config.user)
     return Inventory(
         image=base.digest,
         platform=base.platform,
         python=interpreter.version,
         glibc=find_glibc(tree),
-        layout=_layout(tree, interpreter, base.config.user),
+        layout=layout,
         user=base.config.user or "root",
         workdir=base.config.workdir or "/",
         env=base.config.env,
         labels=base.config.labels,
         distributions=read_distributions(tree, interpreter.site_dirs, interpreter.prefix, progress.warn),
         symlinks=dict(_links_of_note(tree, interpreter.prefix)),
+        directories=dict(_directories_of_note(tree, layout)),
     )
+
+
+_NEAR_ROOT: Final = 3
+"""So deep lie the directories above any sensible working directory."""
 
 
 def _layout(tree: Tree, interpreter: Interpreter, user: str) -> InstallLayout:
@@ -72,3 +80,12 @@ def _layout(tree: Tree, interpreter: Interpreter, user: str) -> InstallLayout:
 def _links_of_note(tree: Tree, prefix: str) -> list[tuple[str, str]]:
     below = prefix.rstrip("/") + "/"
     return [(path, target) for path, target in tree.links() if path.startswith(below) or path.count("/") == 1]
+
+
+def _directories_of_note(tree: Tree, layout: InstallLayout) -> Iterator[tuple[str, DirectoryOwner]]:
+    usual = DirectoryOwner(0o755, layout.uid, layout.gid)
+    roots = layout.roots
+    for path, owner in tree.directories():
+        below = path.startswith(f"{layout.prefix}/")
+        if path in roots or path.count("/") <= _NEAR_ROOT or (below and owner != usual):
+            yield path, owner

@@ -50,7 +50,7 @@ def _apply(tree: Tree, entry: Entry) -> None:
         else:
             tree.clear(entry.path)
     elif entry.kind is Kind.DIRECTORY:
-        tree.put_directory(entry.path)
+        tree.put_directory(entry.path, entry.owner)
     elif entry.kind is Kind.SYMLINK:
         tree.put_link(entry.path, entry.target)
     else:

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from rayimage.model.inventory import DirectoryOwner
+
 __all__ = ["Directory", "File", "Found", "Link", "Tree"]
 
 _MAX_LINKS: Final = 40
@@ -34,8 +36,10 @@ class Link:
 
 @dataclass(slots=True)
 class Directory:
-    """A directory that has, or had, something of interest in it."""
+    """A directory; ``owner`` is None for one that no layer declares."""
 
+    layer: int
+    owner: DirectoryOwner | None = None
     children: dict[str, Node] = field(default_factory=dict)
 
 
@@ -54,7 +58,7 @@ class Tree:
     """A mutable file system. Paths are absolute and normalised."""
 
     def __init__(self) -> None:
-        self._root = Directory()
+        self._root = Directory(0)
         self._layer = 0
 
     # Applying layers
@@ -71,11 +75,13 @@ class Tree:
         """A symbolic link."""
         self._put(path, Link(self._layer, target))
 
-    def put_directory(self, path: str) -> None:
+    def put_directory(self, path: str, owner: DirectoryOwner) -> None:
         """A directory: what is in it stays, anything else of that name goes."""
-        parent, name = self._parent(path)
-        if parent and not isinstance(parent.children.get(name), Directory):
-            parent.children.pop(name, None)
+        parent, name = self._parent(path, make=True)
+        if parent and name:
+            there = parent.children.get(name)
+            children = there.children if isinstance(there, Directory) else {}
+            parent.children[name] = Directory(self._layer, owner, children)
 
     def clear(self, path: str) -> None:
         """Something without interest is at ``path`` now."""
@@ -142,6 +148,10 @@ class Tree:
         """Every symbolic link: its path and its target, sorted by path."""
         yield from sorted(_links("", self._root))
 
+    def directories(self) -> Iterator[tuple[str, DirectoryOwner]]:
+        """Every directory that a layer declares, sorted by path."""
+        yield from sorted(_directories("", self._root), key=lambda item: item[0])
+
     def _put(self, path: str, node: File | Link) -> None:
         parent, name = self._parent(path, make=True)
         if parent:
@@ -161,7 +171,7 @@ class Tree:
                     return None, name
                 return self._parent("/".join([real.rstrip("/"), *parts[number + 1 :], name]), make=make)
             elif make:
-                node.children[part] = node = Directory()
+                node.children[part] = node = Directory(self._layer)
             else:
                 return None, name
         return node, name
@@ -177,7 +187,7 @@ class Tree:
         if not isinstance(node, Directory):
             return node.layer < self._layer
         node.children = {name: child for name, child in node.children.items() if not self._is_hidden(child)}
-        return not node.children
+        return not node.children and node.layer < self._layer
 
 
 def _links(path: str, directory: Directory) -> Iterator[tuple[str, str]]:
@@ -186,3 +196,11 @@ def _links(path: str, directory: Directory) -> Iterator[tuple[str, str]]:
             yield f"{path}/{name}", node.target
         elif isinstance(node, Directory):
             yield from _links(f"{path}/{name}", node)
+
+
+def _directories(path: str, directory: Directory) -> Iterator[tuple[str, DirectoryOwner]]:
+    for name, node in directory.children.items():
+        if isinstance(node, Directory):
+            if node.owner:
+                yield f"{path}/{name}", node.owner
+            yield from _directories(f"{path}/{name}", node)

@@ -28,6 +28,7 @@ from rayimage.layers import (
     WheelOnDisk,
     wheel_layer_key,
     write_code_layer,
+    write_directories_layer,
     write_removal_layer,
     write_wheel_layer,
 )
@@ -119,7 +120,10 @@ class DirectBuilder:
         if spec.kind is LayerKind.WHEELS:
             return self._cached(spec, partial(self._write_wheels, item, spec))
         if spec.kind is LayerKind.REMOVAL:
-            return self._cached(spec, partial(write_removal_layer, spec.paths))
+            return self._cached(spec, partial(write_removal_layer, spec.paths, item.inventory.layout))
+        if spec.kind is LayerKind.DIRECTORIES:
+            owners = {path: item.inventory.directories[path] for path in spec.paths}
+            return self._cached(spec, partial(write_directories_layer, owners))
         if item.tree is None:
             return self._project_wheel(item, spec)
         layout, workdir = item.inventory.layout, item.plan.config.workdir

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Literal
 
 from rayimage import __version__
 from rayimage.builders.source import SourceInfo
 from rayimage.image.assemble import MAX_LAYERS
 from rayimage.image.plan import ConfigChange, ImagePlan, LayerKind, LayerSpec
-from rayimage.layers import CodeTree, code_layer_key, pack, removal_layer_key, wheel_layer_key
+from rayimage.layers import (
+    CodeTree,
+    code_layer_key,
+    directories_layer_key,
+    pack,
+    removal_layer_key,
+    wheel_layer_key,
+)
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import Inventory
 from rayimage.model.lock import LockedWheel, RoleLock
@@ -39,8 +47,9 @@ class RoleSettings:
 def plan_image(
     settings: RoleSettings, inventory: Inventory, lock: RoleLock, tree: CodeTree | None, source: SourceInfo
 ) -> ImagePlan:
-    """Lay out a role's layers: removals, then wheels (big and stable ones first), then the code."""
+    """Lay out a role's layers: removals, then wheels (big and stable ones first), the code, and directories."""
     layers = [*_removal(inventory, lock), *_wheels(settings, inventory, lock), *_code(settings, inventory, tree)]
+    layers += _directories(settings, inventory) if layers else []
     return ImagePlan(
         role=settings.name,
         platform=lock.platform,
@@ -77,7 +86,7 @@ def _removal(inventory: Inventory, lock: RoleLock) -> list[LayerSpec]:
         return []
     names = ", ".join(f"{move.name} {move.old}" for move in lock.moves)
     title = f"without the base's {names}"
-    return [LayerSpec(kind=LayerKind.REMOVAL, title=title, key=removal_layer_key(paths), paths=paths)]
+    return [LayerSpec(kind=LayerKind.REMOVAL, title=title, key=removal_layer_key(paths, inventory.layout), paths=paths)]
 
 
 def _wheels(settings: RoleSettings, inventory: Inventory, lock: RoleLock) -> list[LayerSpec]:
@@ -104,6 +113,22 @@ def _code(settings: RoleSettings, inventory: Inventory, tree: CodeTree | None) -
         return []
     key = code_layer_key(tree, settings.workdir, inventory.layout)
     return [LayerSpec(kind=LayerKind.CODE, title=f"code in {settings.workdir}", key=key, paths=tree.files)]
+
+
+def _directories(settings: RoleSettings, inventory: Inventory) -> list[LayerSpec]:
+    """What layers must leave as it is: install roots, what lies above them and above the code, and the unusual."""
+    layout = inventory.layout
+    above_code = {str(parent) for parent in PurePosixPath(settings.workdir).parents}
+    restated = {
+        path: owner
+        for path, owner in inventory.directories.items()
+        if path in layout.roots or path in above_code or path.startswith(f"{layout.prefix}/")
+    }
+    if not restated:
+        return []
+    title = f"owner and mode of {len(restated)} directories of the base"
+    key = directories_layer_key(restated)
+    return [LayerSpec(kind=LayerKind.DIRECTORIES, title=title, key=key, paths=tuple(sorted(restated)))]
 
 
 def _labels(settings: RoleSettings, inventory: Inventory, lock: RoleLock, source: SourceInfo) -> dict[str, str]:

@@ -20,6 +20,7 @@ class LayerKind(Enum):
     REMOVAL = "removal"
     WHEELS = "wheels"
     CODE = "code"
+    DIRECTORIES = "directories"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,7 @@ class LayerSpec:
     key: Digest | None
     wheels: tuple[LockedWheel, ...] = ()
     paths: tuple[str, ...] = ()
-    """Removal: absolute paths in the image. Code: paths relative to the project, POSIX style."""
+    """Removal and directories: absolute paths in the image. Code: paths relative to the project, POSIX style."""
 
     @property
     def size_hint(self) -> int:

@@ -5,6 +5,7 @@ from rayimage.layers.cache import LayerCache
 from rayimage.layers.clashes import find_clashes
 from rayimage.layers.code import code_layer_key, write_code_layer
 from rayimage.layers.code_tree import CodeTree, collect_code
+from rayimage.layers.directories import directories_layer_key, write_directories_layer
 from rayimage.layers.layer import LAYER_FORMAT, FileInLayer, Layer, WheelOnDisk
 from rayimage.layers.removal import removal_layer_key, write_removal_layer
 from rayimage.layers.wheels import wheel_layer_key, write_wheel_layer
@@ -18,11 +19,13 @@ __all__ = [
     "WheelOnDisk",
     "code_layer_key",
     "collect_code",
+    "directories_layer_key",
     "find_clashes",
     "pack",
     "removal_layer_key",
     "wheel_layer_key",
     "write_code_layer",
+    "write_directories_layer",
     "write_removal_layer",
     "write_wheel_layer",
 ]

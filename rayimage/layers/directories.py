@@ -1,46 +1,54 @@
-"""Which directories a wheel layer declares: new ones, never those that the base has.
+"""Directories: which ones a layer declares, and a layer of its own that gives the base's back what is theirs.
 
-A declared directory takes the layer's mode and owner (OCI image specification, layer.md), so that declaring one of
-the base's changes it: ``/tmp`` lost its 1777 that way (moby/moby#44956). A new one must be declared, or runtimes
-create it as root's. What the base has is not asked, because a layer is a function of wheel and layout alone: the
-roots of the layout and what lies above them exist, and so do the directories that many packages share.
+A directory that a layer writes into must be declared in it. Docker's overlay2 unpacks each layer into an empty
+directory, where a parent that is not declared becomes root's, and a directory of an upper layer hides the mode and
+owner of the same directory below: after one undeclared ``/home/ray`` the user ray cannot write to his home (seen with
+Engine 20.10; containerd copies the parent's attributes instead).
+
+A declared directory in turn takes the layer's mode and owner (OCI image specification, layer.md): ``/tmp`` lost its
+1777 that way (moby/moby#44956). And what the base has is not asked here, because a wheel layer is a function of wheel
+and layout alone. So:
+
+- below the install roots, a layer declares every directory it writes into, 0755 of the image's user, which is what
+  conda, pip and uv make of them;
+- the roots themselves, what lies above them, and what the base has otherwise is restated, as the base has it, in the
+  topmost layer of the image.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import PurePosixPath
-from typing import Final
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from rayimage.model.inventory import InstallLayout
+from rayimage.layers.layer import Layer, key_of
+from rayimage.layers.tar import DIRECTORY, TarEntry
+from rayimage.layers.writer import writing_layer
+from rayimage.model.digest import Digest
+from rayimage.model.inventory import DirectoryOwner, InstallLayout
 
-__all__ = ["new_directories"]
-
-_SHARED: Final = (
-    *("bin", "sbin", "lib", "lib32", "lib64", "lib/cmake", "lib/pkgconfig", "libexec", "include", "etc", "var"),
-    *("etc/bash_completion.d", "etc/jupyter", "etc/conda"),
-    *("share", "share/applications", "share/doc", "share/icons", "share/info", "share/jupyter", "share/licenses"),
-    *("share/locale", "share/man", *(f"share/man/man{section}" for section in range(1, 10)), "share/pkgconfig"),
-    *("share/bash-completion", "share/bash-completion/completions", "share/fish", "share/fish/vendor_completions.d"),
-    *("share/zsh", "share/zsh/site-functions"),
-)
-"""Directories below the data prefix that conda environments and Linux distributions have, or many packages write to:
-as long as nobody declares them, no package's layer can take them from another."""
+__all__ = ["directories_layer_key", "directories_of", "write_directories_layer"]
 
 
-def new_directories(files: Iterable[str], layout: InstallLayout) -> set[str]:
-    """The directories to declare for absolute paths of files that a wheel installs."""
-    known = _known(layout)
+def directories_of(files: Iterable[str], layout: InstallLayout) -> set[str]:
+    """The directories below the roots of ``layout`` that absolute paths of files lie in."""
+    roots = layout.roots
     found: set[str] = set()
     for file in files:
         directory = file.rpartition("/")[0]
-        while directory and directory not in known and directory not in found:
+        while directory and directory not in roots and directory not in found:
             found.add(directory)
             directory = directory.rpartition("/")[0]
     return found
 
 
-def _known(layout: InstallLayout) -> set[str]:
-    roots = (layout.prefix, layout.purelib, layout.platlib, layout.scripts, layout.data, layout.headers)
-    above = {str(parent) for root in roots for parent in PurePosixPath(root).parents}
-    return {*roots, *above, *(f"{layout.data}/{name}" for name in _SHARED)}
+def directories_layer_key(directories: Mapping[str, DirectoryOwner]) -> Digest:
+    """The key of a layer that states ``directories``."""
+    return key_of("directories", entries=[[path, o.mode, o.uid, o.gid] for path, o in sorted(directories.items())])
+
+
+def write_directories_layer(directories: Mapping[str, DirectoryOwner], target: Path) -> Layer:
+    """State mode and owner of directories that are there already; writes no file."""
+    with writing_layer(target) as writer:
+        for path, owner in sorted(directories.items()):
+            writer.add(TarEntry(path=path, kind=DIRECTORY, uid=owner.uid, gid=owner.gid, permissions=owner.mode))
+        return writer.finish(target, ())

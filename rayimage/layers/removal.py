@@ -6,31 +6,38 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rayimage.errors import UsageError
+from rayimage.layers.directories import directories_of
 from rayimage.layers.layer import Layer, key_of
 from rayimage.layers.names import WHITEOUT, fault_in
-from rayimage.layers.tar import TarEntry
+from rayimage.layers.tar import DIRECTORY, REGULAR, TarEntry
 from rayimage.layers.writer import writing_layer
 from rayimage.model.digest import Digest
+from rayimage.model.inventory import InstallLayout
 
 __all__ = ["removal_layer_key", "write_removal_layer"]
 
 
-def removal_layer_key(paths: Iterable[str]) -> Digest:
+def removal_layer_key(paths: Iterable[str], layout: InstallLayout) -> Digest:
     """The key of a layer that removes ``paths``, in whatever order; raises UsageError like ``write_removal_layer``."""
-    return key_of("removal", paths=_outermost(paths))
+    return key_of("removal", paths=_outermost(paths), roots=sorted(layout.roots), uid=layout.uid, gid=layout.gid)
 
 
-def write_removal_layer(paths: Iterable[str], target: Path) -> Layer:
+def write_removal_layer(paths: Iterable[str], layout: InstallLayout, target: Path) -> Layer:
     """Remove files, or whole directories, of lower layers: absolute ``paths`` become ``.wh.<name>`` beside them.
 
     A layer of its own below those that write the new files, because a whiteout must not meet a file of its own layer.
-    Directories are not declared, so the base's stay as they are. Raises UsageError for a path that is not absolute and
+    Directories are declared as in wheel layers. Raises UsageError for a path that is not absolute and
     plain.
     """
+    outermost = _outermost(paths)
+    whiteouts = [
+        "/".join((directory, WHITEOUT + name)) for directory, _, name in (p.rpartition("/") for p in outermost)
+    ]
+    directories = directories_of(outermost, layout)
     with writing_layer(target) as writer:
-        for path in _outermost(paths):
-            directory, _, name = path.rpartition("/")
-            writer.add(TarEntry(path=f"{directory}/{WHITEOUT}{name}", uid=0, gid=0))
+        for path in sorted([*whiteouts, *directories]):
+            kind = DIRECTORY if path in directories else REGULAR
+            writer.add(TarEntry(path=path, kind=kind, uid=layout.uid, gid=layout.gid))
         return writer.finish(target, ())
 
 

@@ -40,6 +40,8 @@ class TarEntry:
     size: int = 0
     executable: bool = False
     link: str = ""
+    permissions: int | None = None
+    """Only for directories of the base, which keep theirs."""
 
     @property
     def name(self) -> str:
@@ -48,7 +50,9 @@ class TarEntry:
 
     @property
     def mode(self) -> int:
-        """0644 or 0755 and nothing else; 0777 for symbolic links, as Linux shows every one of them."""
+        """0644 or 0755 and nothing else, unless given; 0777 for symbolic links, as Linux shows every one of them."""
+        if self.permissions is not None:
+            return self.permissions
         if self.kind == SYMLINK:
             return 0o777
         return 0o755 if self.executable or self.kind == DIRECTORY else 0o644

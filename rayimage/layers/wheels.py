@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from rayimage.layers.clashes import find_clashes
-from rayimage.layers.directories import new_directories
+from rayimage.layers.directories import directories_of
 from rayimage.layers.layer import Layer, WheelOnDisk, key_of
 from rayimage.layers.tar import DIRECTORY, TarEntry
 from rayimage.layers.wheel_install import InstalledFile, plan_wheel
@@ -79,7 +79,7 @@ def _write_files(
     layout: InstallLayout,
     advance: Callable[[int], None] | None,
 ) -> None:
-    directories = new_directories(files, layout)
+    directories = directories_of(files, layout)
     for path in sorted([*files, *directories]):
         if path in directories:
             writer.add(TarEntry(path=path, kind=DIRECTORY, uid=layout.uid, gid=layout.gid))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import PurePosixPath
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
@@ -12,7 +13,7 @@ from packaging.version import Version
 from rayimage.model.digest import Digest
 from rayimage.model.platform import Platform
 
-__all__ = ["Distribution", "InstallLayout", "InstalledFile", "Inventory"]
+__all__ = ["DirectoryOwner", "Distribution", "InstallLayout", "InstalledFile", "Inventory"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,13 @@ class InstallLayout:
     interpreter: str
     uid: int
     gid: int
+
+    @property
+    def roots(self) -> frozenset[str]:
+        """The directories that files are installed below, and all directories above them, ``/`` left out."""
+        installed = (self.prefix, self.purelib, self.platlib, self.scripts, self.data, self.headers)
+        above = {str(parent) for root in installed for parent in PurePosixPath(root).parents}
+        return frozenset({*installed, *above} - {"/"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,15 @@ class Distribution:
         return self.installer == "conda"
 
 
+@dataclass(frozen=True, slots=True)
+class DirectoryOwner:
+    """A directory's permission bits and numeric owner."""
+
+    mode: int
+    uid: int
+    gid: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Inventory:
     """The contents of a base for one platform, found in one pass over its layers."""
@@ -75,6 +92,9 @@ class Inventory:
     symlinks: Mapping[str, str]
     """Symbolic links (absolute path → target as written) that are directories' or files' other names below the
     prefix, and at the top of the file system: nothing may be written through them."""
+    directories: Mapping[str, DirectoryOwner] = field(default_factory=dict)
+    """Directories that layers on the base can touch without being able to tell what they are like: those near the root,
+    the install roots and what lies above them, and those below the prefix that are not 0755 of the image's user."""
 
     @cached_property
     def by_name(self) -> Mapping[NormalizedName, Distribution]:

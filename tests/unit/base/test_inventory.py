@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import tarfile
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from rayimage.base.cache import FORMAT, from_json, load_inventory, store_invento
 from rayimage.errors import BaseImageError, ContentError
 from rayimage.model.content import ByteStream
 from rayimage.model.descriptor import Descriptor
-from rayimage.model.inventory import InstallLayout
+from rayimage.model.inventory import DirectoryOwner, InstallLayout
 from rayimage.model.manifest import Index, Manifest
 from tests.support import values
 from tests.support.images import Symlink, dist_info, make_image, make_layer, ray_base
@@ -102,8 +104,8 @@ def test_a_second_use_reads_nothing(tmp_path: Path) -> None:
         lambda data: data[:20] + b"\0\0\0" + data[23:],
         lambda _: gzip.compress(b"{"),
         lambda _: gzip.compress(b"[]"),
-        lambda _: gzip.compress(b'{"format": 1}'),
-        lambda data: gzip.compress(gzip.decompress(data).replace(b'"format":1', b'"format":0')),
+        lambda _: gzip.compress(f'{{"format": {FORMAT}}}'.encode()),
+        lambda data: gzip.compress(gzip.decompress(data).replace(f'"format":{FORMAT}'.encode(), b'"format":0')),
         lambda data: gzip.compress(gzip.decompress(data).replace(b'"2.55.1"', b'"x.y"')),
         lambda data: gzip.compress(gzip.decompress(data).replace(b'"image":"sha256:', b'"image":"sha512:')),
     ],
@@ -165,3 +167,27 @@ def test_json_round_trip(path: str, requirement: str, env: dict[str, str], glibc
     dist = values.distribution("a", "1", path, requires=(requirement,))
     inventory = replace(values.inventory(dist), env=env, symlinks=env, glibc=Version(glibc) if glibc else None)
     assert from_json(json.loads(json.dumps(to_json(inventory)))) == inventory
+
+
+def test_directories_that_a_layer_may_touch_unseen(tmp_path: Path) -> None:
+    """Those near the root, the install roots and what lies above them, and below the prefix the unusual ones."""
+    owners = {
+        "home": (0o755, 0, 0),
+        "home/ray": (0o750, 1000, 100),
+        PREFIX.lstrip("/"): (0o755, 1000, 100),
+        SITE.lstrip("/"): (0o755, 1000, 100),
+        f"{SITE}/usual".lstrip("/"): (0o755, 1000, 100),
+        f"{SITE}/odd".lstrip("/"): (0o1777, 0, 0),
+        "usr/share/doc/deep": (0o755, 0, 0),
+    }
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, (mode, uid, gid) in owners.items():
+            info = tarfile.TarInfo(name)
+            info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, mode, uid, gid
+            archive.addfile(info)
+    make_image(tmp_path / "base", [make_layer(ray_base()), gzip.compress(buffer.getvalue())], user="1000")
+    inventory = read_inventory(resolve_base("oci:base", AMD64, root=tmp_path), cache_dir=tmp_path / "cache")
+    expected = {f"/{name}": DirectoryOwner(*owner) for name, owner in owners.items()}
+    del expected[f"{SITE}/usual"], expected["/usr/share/doc/deep"]
+    assert inventory.directories == expected

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rayimage.base.tree import File, Tree
+from rayimage.model.inventory import DirectoryOwner
 
 
 def tree_of(*layers: dict[str, str]) -> Tree:
@@ -87,6 +88,37 @@ class TestLinks:
         assert list(tree.links()) == [("/a", "2"), ("/b/a", "3"), ("/b/x", "1")]
 
 
+OWNER = DirectoryOwner(0o755, 0, 0)
+
+
+class TestDirectories:
+    def test_the_last_declaration_counts(self) -> None:
+        tree = tree_of({"/d/a": ""})
+        tree.put_directory("/d", OWNER)
+        tree.put_directory("/e", OWNER)
+        tree.begin_layer()
+        tree.put_directory("/d", DirectoryOwner(0o700, 1, 2))
+        assert dict(tree.directories()) == {"/d": DirectoryOwner(0o700, 1, 2), "/e": OWNER}
+        assert listing(tree) == {"/d/a": b""}
+
+    def test_one_that_is_whited_out_is_gone(self) -> None:
+        tree = tree_of({})
+        tree.put_directory("/d", OWNER)
+        tree.put_directory("/d/sub", OWNER)
+        tree.begin_layer()
+        tree.white_out("/d")
+        assert dict(tree.directories()) == {}
+
+    def test_one_that_comes_back_in_the_same_layer_stays(self) -> None:
+        tree = tree_of({})
+        tree.put_directory("/d", OWNER)
+        tree.put_directory("/d/sub", OWNER)
+        tree.begin_layer()
+        tree.put_directory("/d", DirectoryOwner(0o700, 1, 2))
+        tree.white_out("/d")
+        assert dict(tree.directories()) == {"/d": DirectoryOwner(0o700, 1, 2)}
+
+
 class TestReplacing:
     def test_a_file_replaces_a_directory(self) -> None:
         tree = tree_of({"/d/a": "", "/d/b/c": ""}, {"/d": "file"})
@@ -99,13 +131,13 @@ class TestReplacing:
 
     def test_a_directory_does_not_replace_a_directory(self) -> None:
         tree = tree_of({"/d/a": ""})
-        tree.put_directory("/d")
+        tree.put_directory("/d", OWNER)
         assert listing(tree) == {"/d/a": b""}
 
     def test_a_directory_replaces_a_file_and_a_link(self) -> None:
         tree = tree_of({"/d": "", "/lib64": "->lib", "/lib/x": ""})
-        tree.put_directory("/d")
-        tree.put_directory("/lib64")
+        tree.put_directory("/d", OWNER)
+        tree.put_directory("/lib64", OWNER)
         assert listing(tree) == {"/lib/x": b""}
         assert list(tree.links()) == []
 
@@ -114,7 +146,7 @@ class TestReplacing:
 
     def test_the_root_is_a_directory(self) -> None:
         tree = tree_of({"/a": ""})
-        tree.put_directory("/")
+        tree.put_directory("/", OWNER)
         assert listing(tree) == {"/a": b""}
 
 

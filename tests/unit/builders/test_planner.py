@@ -8,6 +8,7 @@ import pytest
 from rayimage.builders.planner import RoleSettings, plan_image, removed_paths
 from rayimage.builders.source import SourceInfo
 from rayimage.image.plan import ImagePlan, LayerKind
+from rayimage.model.inventory import DirectoryOwner
 from tests.support.values import SITE, distribution, inventory, lock, move, wheel
 
 SOURCE = SourceInfo(created="2026-01-02T03:04:05Z", revision="c" * 40)
@@ -88,3 +89,21 @@ def test_the_lock_label_is_independent_of_where_wheels_come_from() -> None:
 def test_without_code_the_base_keeps_its_workdir() -> None:
     assert plan().config.workdir == "/home/ray"
     assert plan(code="wheel").config.workdir == "/home/ray/app"
+
+
+def test_the_topmost_layer_gives_directories_back_to_the_base() -> None:
+    base = replace(
+        BASE,
+        directories={
+            "/home": DirectoryOwner(0o755, 0, 0),
+            "/home/ray": DirectoryOwner(0o750, 1000, 100),
+            SITE: DirectoryOwner(0o755, 1000, 100),
+            f"{SITE}/odd": DirectoryOwner(0o1777, 0, 0),
+            "/usr/local": DirectoryOwner(0o755, 0, 0),
+            "/srv": DirectoryOwner(0o700, 0, 0),
+        },
+    )
+    made = plan_image(settings(workdir="/srv/app"), base, lock(wheel("a", "1")), None, SOURCE)
+    assert made.layers[-1].kind is LayerKind.DIRECTORIES
+    assert made.layers[-1].paths == ("/home", "/home/ray", SITE, f"{SITE}/odd", "/srv")
+    assert plan_image(settings(), base, lock(), None, SOURCE).layers == ()

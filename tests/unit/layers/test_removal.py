@@ -6,36 +6,41 @@ import pytest
 
 from rayimage.errors import UsageError
 from rayimage.layers import removal_layer_key, write_removal_layer
-from tests.unit.layers.wheelmaker import entries
+from tests.unit.layers.wheelmaker import LAYOUT, entries
 
 PATHS = ["/s/b.py", "/s/a/__init__.py", "/s/a-1.dist-info", "/s/a-1.dist-info/RECORD", "/s/b.py", "/bin/tool"]
 
 
-def test_whiteouts_beside_what_they_hide_and_no_directories(tmp_path: Path) -> None:
-    layer = write_removal_layer(PATHS, tmp_path / "layer")
+def test_whiteouts_beside_what_they_hide(tmp_path: Path) -> None:
+    layer = write_removal_layer(PATHS, LAYOUT, tmp_path / "layer")
     found = entries(layer)
-    assert list(found) == ["bin/.wh.tool", "s/.wh.a-1.dist-info", "s/a/.wh.__init__.py", "s/.wh.b.py"]
-    assert all(info.isfile() and info.size == 0 for info in found.values())
+    whiteouts = ["bin/.wh.tool", "s/.wh.a-1.dist-info", "s/.wh.b.py", "s/a/.wh.__init__.py"]
+    assert [name for name, info in found.items() if info.isfile() and info.size == 0] == whiteouts
+    assert [name for name, info in found.items() if info.isdir()] == ["bin", "s", "s/a"]
     assert layer.files == ()
 
 
 def test_golden(tmp_path: Path) -> None:
-    layer = write_removal_layer(PATHS, tmp_path / "layer")
-    assert str(layer.diff_id) == "sha256:92291b82fc504ab9dfad1a54e592d9612e960a6f37ac26ed0e08495d1ad54d6a"
-    assert str(layer.descriptor.digest) == "sha256:f0683bd78a3c883f7acedb77164ab8b50cce8746c1c0d0f0ceb70a864d728d3f"
-    assert str(removal_layer_key(PATHS)) == "sha256:f36402a6cf03c7b6cf97276421ddd6720c0095b43854a32cbfee0462fd3ba77d"
+    layer = write_removal_layer(PATHS, LAYOUT, tmp_path / "layer")
+    assert str(layer.diff_id) == "sha256:c12b7028be0c42b6a3ab1a8bbda21b498a68320628f0e18edd76d8c88391978c"
+    assert str(layer.descriptor.digest) == "sha256:ba1b1a0e7f017cc565c0414afdd4bdd5b854f55bd4a9826b8d27022f66dd746f"
+    assert (
+        str(removal_layer_key(PATHS, LAYOUT))
+        == "sha256:f10cc5b7cd50e0f5fe91a0b81d743c9cc4f36c95d031d64b14eb23dc72b64bd0"
+    )
 
 
 def test_order_does_not_matter(tmp_path: Path) -> None:
-    one, two = (write_removal_layer(PATHS[::step], tmp_path / str(step)) for step in (1, -1))
+    one, two = (write_removal_layer(PATHS[::step], LAYOUT, tmp_path / str(step)) for step in (1, -1))
     assert one.descriptor == two.descriptor
-    assert removal_layer_key(PATHS) == removal_layer_key(reversed(PATHS)) != removal_layer_key(PATHS[1:3])
+    key = removal_layer_key(PATHS, LAYOUT)
+    assert key == removal_layer_key(reversed(PATHS), LAYOUT) != removal_layer_key(PATHS[1:3], LAYOUT)
 
 
 @pytest.mark.parametrize("path", ["relative", "/", "", "/a/../b", "/a//b", "/a/", "/a/.wh.b", "/a\n"])
 def test_odd_paths_are_refused(path: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot remove"):
-        write_removal_layer(["/fine", path], tmp_path / "layer")
+        write_removal_layer(["/fine", path], LAYOUT, tmp_path / "layer")
     with pytest.raises(UsageError, match="cannot remove"):
-        removal_layer_key([path])
+        removal_layer_key([path], LAYOUT)
     assert not (tmp_path / "layer").exists()

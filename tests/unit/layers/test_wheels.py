@@ -86,8 +86,8 @@ def layer_of(directory: Path, *wheels: WheelOnDisk, **options) -> Layer:
 
 def test_golden(tmp_path: Path) -> None:
     layer = layer_of(tmp_path, on_disk(tmp_path, base64.b64decode(GOLDEN_WHEEL)))
-    assert str(layer.diff_id) == "sha256:0ea01e713a1048b8ab0d7a9d7e2b03b77e17b685ff3090c3a14493eac5e45344"
-    assert str(layer.descriptor.digest) == "sha256:3107d738378b2f951ef135ca2091fa6ea31255cdff790bb04cb6dea218cc8b69"
+    assert str(layer.diff_id) == "sha256:d5b1119a9fbe09230f1f384e8352bd5e92b891de7ac266211f2cfc415e44f9d9"
+    assert str(layer.descriptor.digest) == "sha256:47cbdb91290a9a9a757f6feacfb372932938f6366b821e5690eb6349c2f5717f"
 
 
 def test_key_is_of_names_digests_and_layout_in_any_order() -> None:
@@ -120,6 +120,7 @@ def test_what_lies_where(tmp_path: Path) -> None:
         f"{SITE}/demo/": 0o755,
         f"{SITE}/demo/__init__.py": 0o644,
         f"{SITE}/demo/core.py": 0o755,
+        f"{PREFIX}/share/": 0o755,
         f"{PREFIX}/share/demo/": 0o755,
         f"{PREFIX}/share/demo/x.json": 0o644,
     }
