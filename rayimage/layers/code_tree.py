@@ -23,6 +23,8 @@ _NEVER: Final = (
     *(".mypy_cache", ".pytest_cache", ".ruff_cache", ".pytype", ".hypothesis", ".tox", ".nox", ".ipynb_checkpoints"),
 )
 """Never code, whatever a pattern says: another machine's, or changing without a change of the project."""
+_MARKS: Final = ("pyvenv.cfg", "oci-layout")
+"""A directory with one of these is not code either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,9 +85,9 @@ class _Walk:
         ignored = ignored or git.ignore(path, is_directory=is_directory)
         excluded = self._extra.excludes(path, already=ignored or self._docker.excludes(path))
         if is_directory:
-            if (not excluded or self._may_return(path, ignored=ignored)) and not _is_environment(entry):
+            if (not excluded or self._may_return(path, ignored=ignored)) and not _is_made(entry):
                 self.visit(f"{path}/", git, ignored=ignored)
-        elif not excluded and not (entry.is_symlink() and _is_environment(entry)):
+        elif not excluded and not (entry.is_symlink() and _is_made(entry)):
             self._take(entry, path)
 
     def _may_return(self, directory: str, *, ignored: bool) -> bool:
@@ -115,8 +117,9 @@ class _Walk:
         return not real.is_relative_to(self._real_root)
 
 
-def _is_environment(entry: os.DirEntry[str]) -> bool:
-    return os.path.isfile(os.path.join(entry.path, "pyvenv.cfg"))  # noqa: PTH113, PTH118 - once per directory
+def _is_made(entry: os.DirEntry[str]) -> bool:
+    """A virtual environment, or the OCI layout of an earlier build."""
+    return any(os.path.isfile(os.path.join(entry.path, mark)) for mark in _MARKS)  # noqa: PTH113, PTH118 - once a directory
 
 
 def _lines(file: Path) -> list[str]:

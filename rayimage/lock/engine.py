@@ -26,7 +26,7 @@ class NoSolution(LockError):
 class Question:
     """What a resolver is asked.
 
-    ``ray`` is required at exactly this version. ``constraints`` must hold (by public version: a local label may be
+    ``ray`` is required at exactly this version, and so is everything in ``required``. ``constraints`` must hold (by public version: a local label may be
     added) for packages that are part of the solution; ``preferences`` are taken where they can be. What ``bases``
     contain counts as available, with the dependencies it has there.
     """
@@ -38,6 +38,7 @@ class Question:
     bases: tuple[Inventory, ...]
     constraints: Mapping[NormalizedName, Version] = field(default_factory=dict)
     preferences: Mapping[NormalizedName, Version] = field(default_factory=dict)
+    required: Mapping[NormalizedName, Version] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from rayimage.errors import LockError
-from rayimage.lock.classify import role_lock
+from rayimage.lock.classify import provides, role_lock
 from rayimage.lock.engine import Engine, NoSolution, Question, ResolvedPackage
 from rayimage.lock.explain import redact
 from rayimage.lock.preferences import Pins, Previous, machinery, preferences
@@ -54,7 +54,7 @@ def resolve(
 
     def lock(request: LockRequest) -> RoleLock:
         start = monotonic()
-        packages = answers.get(_key(request)) or solver.solve([request], agreed, request.subject)
+        packages = answers.get(_key(request)) or solver.solve_role(request, agreed)
         result = role_lock(request, packages)
         counts = f"{len(result.provided)} provided, {len(result.moves)} moved, {len(result.added)} added"
         progress.note(f"{request.subject}: {counts} ({monotonic() - start:.1f} s)")
@@ -139,7 +139,24 @@ class _Solver:
             agreed = {name: version for name, version in versions.items() if name != "ray"} | agreed
         return agreed, answers
 
-    def solve(self, group: Sequence[LockRequest], agreed: Pins, subject: str) -> tuple[ResolvedPackage, ...]:
+    def solve_role(self, request: LockRequest, agreed: Pins) -> tuple[ResolvedPackage, ...]:
+        """The solution for one role, in step with the others.
+
+        What they move and this role's base has as well moves here too, wanted by this role or not: head and workers
+        exchange objects of packages (cloudpickle, numpy) that only one of them asks for.
+        """
+        bound = machinery([request.inventory])
+        followed = {
+            name: version
+            for name, version in agreed.items()
+            if name in request.inventory.by_name and name not in bound
+            if not provides(request.inventory.by_name[name].version, version)
+        }
+        return self.solve([request], agreed, request.subject, followed)
+
+    def solve(
+        self, group: Sequence[LockRequest], agreed: Pins, subject: str, required: Pins | None = None
+    ) -> tuple[ResolvedPackage, ...]:
         """The solution for a group of requests on one platform."""
         targets = [Target.of(request.inventory) for request in group]
         bases = tuple({request.inventory.image: request.inventory for request in group}.values())
@@ -156,5 +173,6 @@ class _Solver:
             bases=bases,
             constraints=pins,
             preferences=preferences(group, self._options, self._previous, pins),
+            required=required or {},
         )
         return self._engine.solve(question)

@@ -56,7 +56,8 @@ class UvEngine:
             output = work / "pylock.toml"
             output.write_text(seed_text(question.preferences), encoding="utf-8")
             (work / "constraints.txt").write_text(constraints_text(question.constraints), encoding="utf-8")
-            (work / "base.in").write_text(f"ray=={question.ray}\n", encoding="utf-8")
+            required = f"ray=={question.ray}\n{constraints_text(question.required)}"
+            (work / "base.in").write_text(required, encoding="utf-8")
             find_links = [*map(str, dict.fromkeys(links)), *self._options.find_links]
             command = [*_command(question.target, work), *_sources(question.sources)]
             command += [argument for link in find_links for argument in ("--find-links", link)]

@@ -224,3 +224,8 @@ def test_an_ignore_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / ".dockerignore").mkdir()
     with pytest.raises(UsageError, match=r"cannot read .*dockerignore"):
         collect_code(tmp_path)
+
+
+def test_an_oci_layout_is_never_code(tmp_path: Path) -> None:
+    make(tmp_path, "out/oci-layout", "out/blobs/sha256/ab", "out2/app.py", "app.py")
+    assert code(tmp_path) == ["app.py", "out2/app.py"]

@@ -122,6 +122,7 @@ class TableEngine:
         self.questions.append(question)
         names = dict.fromkeys(n for source in question.sources for n in self.wants[source.path.stem])
         packages = [package(f"ray=={question.ray}")]
+        names.update(dict.fromkeys(question.required))
         for name in names:
             there = list(self.versions[name].get(question.target.machine, self.versions[name].get("any", ())))
             pin, liked = (question.constraints.get(name), question.preferences.get(name))

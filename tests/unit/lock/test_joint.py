@@ -70,6 +70,21 @@ def test_a_package_of_two_roles_has_one_version():
     assert len(engine.questions) == 3
 
 
+def test_what_one_role_moves_moves_in_the_other_role_that_has_it():
+    base = inventory("click==8.1.7", "shared==1")
+    engine = TableEngine({"head": [], "worker": ["shared"]}, {"shared": {"any": ["2"]}})
+    locks = lock([request(base, role="head"), request(base, role="worker")], engine)
+    assert [versions(item) for item in locks] == [{"shared": "2"}, {"shared": "2"}]
+    assert [[move.name for move in item.moves] for item in locks] == [["shared"], ["shared"]]
+
+
+def test_what_one_role_adds_stays_out_of_the_other():
+    engine = TableEngine({"head": [], "worker": ["a", "numpy"]}, {"a": {"any": ["1"]}, "numpy": {"any": ["1.26.4"]}})
+    head, worker = lock([request(BASE, role="head"), request(BASE, role="worker")], engine)
+    assert versions(head) == {}
+    assert versions(worker) == {"a": "1"}
+
+
 def test_roles_that_are_alike_are_resolved_once():
     engine = TableEngine({"common": ["a"]}, {"a": {"any": ["1"]}})
     locks = lock([request(BASE, role=role, path="/project/common.in") for role in ("head", "worker")], engine)
