@@ -26,9 +26,9 @@ class NoSolution(LockError):
 class Question:
     """What a resolver is asked.
 
-    ``ray`` is required at exactly this version, and so is everything in ``required``. ``constraints`` must hold (by public version: a local label may be
-    added) for packages that are part of the solution; ``preferences`` are taken where they can be. What ``bases``
-    contain counts as available, with the dependencies it has there.
+    ``ray`` is required at exactly this version, and so is everything in ``required``. ``constraints`` must hold (by
+    public version: a local label may be added) for packages that are part of the solution; ``preferences`` are taken
+    where they can be. What ``bases`` contain counts as available, with the dependencies it has there.
     """
 
     subject: str
