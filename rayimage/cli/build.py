@@ -69,7 +69,8 @@ def command(
     metadata["files"] = [str(emission.file) for emission in emissions if emission.changed]
     if metadata_file:
         write_atomic(metadata_file, (json.dumps(metadata, indent=2) + "\n").encode())
-    _show(app, release, published, emissions)
+    sent = "uploaded" if destination.kind == "push" else "written"
+    _show(app, release, published, emissions, sent=sent)
     if app.as_json:
         app.emit_json(metadata)
         return
@@ -131,15 +132,23 @@ def _emissions(
     return emissions
 
 
-def _show(app: App, release: Release, published: tuple[PublishedRole, ...], emissions: tuple[Emission, ...]) -> None:
+def _show(
+    app: App,
+    release: Release,
+    published: tuple[PublishedRole, ...],
+    emissions: tuple[Emission, ...],
+    *,
+    sent: str,
+) -> None:
+    from rayimage.cli.emit import shown
     from rayimage.report.tables import show_built, show_published
 
     if app.quiet:
         return
     outcomes = {digest: outcome for role in published for digest, outcome in role.outcomes.items()}
     for images in release.images.values():
-        show_built(app.err, images, outcomes)
+        show_built(app.err, images, outcomes, sent)
     if published:
-        show_published(app.err, published, app.progress.times)
+        show_published(app.err, published, app.progress.times, sent)
     for emission in emissions:
-        app.progress.note(f"{emission.file}: {'updated' if emission.changed else 'up to date'}")
+        app.progress.note(f"{shown(emission.file)}: {'updated' if emission.changed else 'up to date'}")

@@ -44,6 +44,9 @@ class Destination:
         if scheme == "oci" and path:
             return cls(kind="oci", layout=(app.directory / path).resolve())
         if output == "docker":
+            from rayimage.builders.docker.load import connect
+
+            connect().close()  # an Engine that does not answer is better known before the build than after
             return cls(kind="docker", local_name=project.repository or project.root.name.lower())
         raise UsageError(f"--output {output!r} is unknown", fix="use oci:DIR or docker, or leave it out to push")
 

@@ -14,7 +14,7 @@ from rayimage.errors import CheckFailed, UsageError
 if TYPE_CHECKING:
     from rayimage.kuberay import Emission
 
-__all__ = ["command", "show_notes"]
+__all__ = ["command", "show_notes", "shown"]
 
 
 @click.command("emit")
@@ -38,7 +38,7 @@ def command(
     if not files:
         raise UsageError("no file given", fix="name the YAML files to edit")
     wanted = Images(by_role=_by_role(images), ray_version=ray_version)
-    emissions = emit_files([app.directory / file for file in files], wanted)
+    emissions = emit_files(files, wanted)
     if not check:
         write_emissions(emissions)
     _report(app, emissions)
@@ -74,14 +74,19 @@ def _report(app: App, emissions: Sequence[Emission]) -> None:
     show_notes(app, emissions)
     for emission in emissions:
         count = len(emission.changes)
-        app.progress.note(f"{emission.file}: {f'{count} change(s)' if count else 'nothing to change'}")
+        app.progress.note(f"{shown(emission.file)}: {f'{count} change(s)' if count else 'nothing to change'}")
 
 
 def show_notes(app: App, emissions: Sequence[Emission]) -> None:
     """What the editor left alone, and why."""
     for note in (note for emission in emissions for note in emission.notes):
-        where = f"{note.file}:{note.line}" if note.line else str(note.file)
+        where = f"{shown(note.file)}:{note.line}" if note.line else shown(note.file)
         (app.progress.warn if note.level == "warning" else app.progress.note)(f"{where}: {note.text}")
+
+
+def shown(file: Path) -> str:
+    """``file`` as a person in this directory would write it."""
+    return str(file.relative_to(Path.cwd())) if file.is_relative_to(Path.cwd()) else str(file)
 
 
 def _data(emission: Emission) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from pathlib import Path
 
 import click
@@ -65,4 +66,5 @@ class _Commands(click.Group):
 @click.pass_context
 def cli(ctx: click.Context, *, directory: Path, as_json: bool, quiet: bool, verbose: bool, color: str) -> None:
     """Turn a Python project into the container images a Ray cluster on Kubernetes runs."""
-    ctx.obj = App(directory=directory.resolve(), as_json=as_json, quiet=quiet, verbose=verbose, color=color)
+    os.chdir(directory)
+    ctx.obj = App(directory=Path.cwd(), as_json=as_json, quiet=quiet, verbose=verbose, color=color)

@@ -66,31 +66,33 @@ def show_plans(console: Console, plans: Sequence[ImagePlan], cached: Mapping[Dig
 
 
 def show_built(
-    console: Console, images: Sequence[BuiltImage], outcomes: Mapping[Digest, Outcome] | None = None
+    console: Console, images: Sequence[BuiltImage], outcomes: Mapping[Digest, Outcome], sent: str = "uploaded"
 ) -> None:
-    """Every layer of every image, its size, and whether it was made, cached, uploaded or there already."""
+    """Every layer of every image, its size, and whether it was made, cached, ``sent`` or there already."""
     for built in images:
         table = _layer_table(f"{built.plan.label}  {human_bytes(built.image.size)}")
         base = [layer for layer in built.layers if layer.kind is LayerKind.BASE]
         rows = [layer for layer in built.layers if layer.kind is not LayerKind.BASE]
-        states = sorted({_state(layer.descriptor.digest, outcomes, "base") for layer in base})
+        states = sorted({_state(outcomes.get(layer.descriptor.digest), sent, "base") for layer in base})
         size = sum(layer.descriptor.size for layer in base)
         table.add_row("base", f"{len(base)} layers of {built.plan.base}", human_bytes(size), ", ".join(states))
         for layer in rows:
             made = "cached" if layer.cached else "built"
-            state = _state(layer.descriptor.digest, outcomes, made)
+            state = _state(outcomes.get(layer.descriptor.digest), sent, made)
             table.add_row(layer.kind.value, _shorten(layer.title), human_bytes(layer.descriptor.size), state)
         console.print(table)
 
 
-def show_published(console: Console, roles: Sequence[PublishedRole], times: Mapping[str, float]) -> None:
+def show_published(
+    console: Console, roles: Sequence[PublishedRole], times: Mapping[str, float], sent: str = "uploaded"
+) -> None:
     """One line: bytes sent, bytes reused, seconds per stage."""
     sizes = {blob.descriptor.digest: blob.descriptor.size for r in roles for i in r.images for blob in i.blobs}
     outcomes = roles[0].outcomes if roles else {}
-    sent = sum(size for digest, size in sizes.items() if outcomes.get(digest) is Outcome.UPLOADED)
+    moved = sum(size for digest, size in sizes.items() if outcomes.get(digest) is Outcome.UPLOADED)
     total = sum(sizes.values())
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in times.items())
-    text = f"[bold]{human_bytes(sent)}[/] uploaded, {human_bytes(total - sent)} reused; {spent}"
+    text = f"[bold]{human_bytes(moved)}[/] {sent}, {human_bytes(total - moved)} reused; {spent}"
     console.print(text, highlight=False, soft_wrap=True)
 
 
@@ -105,8 +107,9 @@ def _layer_table(title: str) -> Table:
     return table
 
 
-def _state(digest: Digest, outcomes: Mapping[Digest, Outcome] | None, otherwise: str) -> str:
-    outcome = outcomes.get(digest) if outcomes else None
+def _state(outcome: Outcome | None, sent: str, otherwise: str) -> str:
+    if outcome is Outcome.UPLOADED:
+        return sent
     return outcome.value if outcome else otherwise
 
 

@@ -75,7 +75,7 @@ class Project:
         """Run a rayimage command on the project, in this process."""
         environment = {"RAYIMAGE_CACHE_DIR": str(self.cache), "DOCKER_CONFIG": str(self.root / "none"), "NO_COLOR": "1"}
         out, err = io.StringIO(), io.StringIO()
-        code = 0
+        code, here = 0, Path.cwd()
         with (
             mock.patch.dict(os.environ, environment | dict(env or {})),
             contextlib.redirect_stdout(out),
@@ -85,6 +85,8 @@ class Project:
                 main(["-C", str(self.root), *arguments])
             except SystemExit as exit_:
                 code = int(exit_.code or 0)
+            finally:
+                os.chdir(here)
         return Ran(code, out.getvalue(), err.getvalue())
 
 
