@@ -22,7 +22,7 @@ from tests.support.fake_registry import FakeRegistry
 from tests.support.images import make_image, make_index, make_layer, ray_base
 from tests.support.project import YAML, Project, make_project
 from tests.support.values import AMD64, SITE
-from tests.unit.layers.wheelmaker import make_wheel
+from tests.support.wheelmaker import make_wheel
 
 NOWHERE = "registry.example.com/team/small"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rayimage.layers.zip_member import record_hash
 from tests.support.project import make_project
-from tests.unit.layers.wheelmaker import WHEEL_FILE
+from tests.support.wheelmaker import WHEEL_FILE
 
 MIB = 1 << 20
 BUDGET = 200 * MIB

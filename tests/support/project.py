@@ -12,7 +12,7 @@ from unittest import mock
 
 from rayimage.__main__ import main
 from tests.support.images import dist_info, make_image, make_layer, ray_base
-from tests.unit.layers.wheelmaker import make_wheel
+from tests.support.wheelmaker import make_wheel
 
 __all__ = ["Project", "Ran", "make_project"]
 

@@ -12,7 +12,7 @@ from rayimage.errors import UsageError
 from rayimage.layers import CodeTree, FileInLayer, code_layer_key, collect_code, write_code_layer
 from rayimage.layers.tar import MTIME
 from rayimage.layers.zip_member import record_hash
-from tests.unit.layers.wheelmaker import LAYOUT, contents, entries
+from tests.support.wheelmaker import LAYOUT, contents, entries
 
 WORKDIR = "/home/ray/app"
 

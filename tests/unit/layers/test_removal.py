@@ -6,7 +6,7 @@ import pytest
 
 from rayimage.errors import UsageError
 from rayimage.layers import removal_layer_key, write_removal_layer
-from tests.unit.layers.wheelmaker import LAYOUT, entries
+from tests.support.wheelmaker import LAYOUT, entries
 
 PATHS = ["/s/b.py", "/s/a/__init__.py", "/s/a-1.dist-info", "/s/a-1.dist-info/RECORD", "/s/b.py", "/bin/tool"]
 

@@ -16,7 +16,7 @@ import pytest
 from rayimage.errors import WheelError
 from rayimage.layers import WheelOnDisk, write_wheel_layer
 from rayimage.model.digest import Digest
-from tests.unit.layers.wheelmaker import LAYOUT, WHEEL_FILE, member, on_disk, wheel_files, zipped
+from tests.support.wheelmaker import LAYOUT, WHEEL_FILE, member, on_disk, wheel_files, zipped
 
 NAME = "demo-1.0-py3-none-any.whl"
 INFO = "demo-1.0.dist-info"
@@ -118,7 +118,7 @@ def test_a_malformed_wheel_is_refused_with_python_o_as_well(tmp_path: Path) -> N
     wheel = on_disk(tmp_path, zipped(wheel_files(FILES | {f"{INFO}/entry_points.txt": b"[console_scripts]\na = b\n"})))
     code = (
         "import sys; from pathlib import Path; from rayimage.errors import WheelError; "
-        "from rayimage.layers import *; from tests.unit.layers.wheelmaker import LAYOUT; "
+        "from rayimage.layers import *; from tests.support.wheelmaker import LAYOUT; "
         "from rayimage.model.digest import Digest\n"
         "path = Path(sys.argv[1])\n"
         "try: write_wheel_layer([WheelOnDisk(path, path.name, Digest.of(b''))], LAYOUT, path.with_suffix('.layer'))\n"

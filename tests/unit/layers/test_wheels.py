@@ -31,7 +31,7 @@ from rayimage.layers.tar import MTIME
 from rayimage.layers.wheel_install import _launcher
 from rayimage.layers.zip_member import record_hash
 from rayimage.model.digest import Digest
-from tests.unit.layers.wheelmaker import (
+from tests.support.wheelmaker import (
     LAYOUT,
     PREFIX,
     SITE,

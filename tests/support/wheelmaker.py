@@ -7,26 +7,16 @@ import io
 import tarfile
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from rayimage.layers import Layer, WheelOnDisk
 from rayimage.layers.zip_member import record_hash
 from rayimage.model.digest import Digest
-from rayimage.model.inventory import InstallLayout
+from tests.support import values
+from tests.support.values import PREFIX
 
-PREFIX = "/home/ray/anaconda3"
-SITE = f"{PREFIX}/lib/python3.11/site-packages"
-LAYOUT = InstallLayout(
-    prefix=PREFIX,
-    purelib=SITE,
-    platlib=SITE,
-    scripts=f"{PREFIX}/bin",
-    data=PREFIX,
-    headers=f"{PREFIX}/include/python3.11",
-    interpreter=f"{PREFIX}/bin/python3.11",
-    uid=1000,
-    gid=100,
-)
+LAYOUT = replace(values.LAYOUT, interpreter=f"{PREFIX}/bin/python3.11")
 WHEEL_FILE = b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
