@@ -5,7 +5,8 @@ from pathlib import Path
 from rayimage.layers import directories_layer_key, write_directories_layer
 from rayimage.layers.directories import directories_of
 from rayimage.model.inventory import DirectoryOwner
-from tests.support.wheelmaker import LAYOUT, PREFIX, SITE, entries
+from tests.support.values import PREFIX, SITE
+from tests.support.wheelmaker import LAYOUT, entries
 
 OWNERS = {"/home/ray": DirectoryOwner(0o755, 1000, 100), "/home": DirectoryOwner(0o2711, 0, 0)}
 

@@ -31,10 +31,9 @@ from rayimage.layers.tar import MTIME
 from rayimage.layers.wheel_install import _launcher
 from rayimage.layers.zip_member import record_hash
 from rayimage.model.digest import Digest
+from tests.support.values import PREFIX, SITE
 from tests.support.wheelmaker import (
     LAYOUT,
-    PREFIX,
-    SITE,
     contents,
     entries,
     make_wheel,
