@@ -11,7 +11,8 @@ from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urljoin, urlunsplit
 
-from rayimage.builders.download import Downloader, Unavailable, split_url
+from rayimage.builders.download import Downloader, Unavailable
+from rayimage.http.urls import is_http, split_url
 from rayimage.model.lock import LockedWheel
 
 __all__ = ["ACCEPT", "IndexFile", "configured_indexes", "find_wheel", "parse_page"]
@@ -40,7 +41,7 @@ def configured_indexes(environ: Mapping[str, str] = os.environ) -> tuple[str, ..
     defaults = [environ[name] for name in _DEFAULTS if environ.get(name)]
     extras = [url for name in _EXTRAS for url in environ.get(name, "").split()]
     found = (_index(text.strip(), environ) for text in (*defaults, *extras))
-    return tuple(dict.fromkeys(url for url in found if split_url(url).scheme in ("http", "https")))
+    return tuple(dict.fromkeys(url for url in found if is_http(url)))
 
 
 def _index(text: str, environ: Mapping[str, str]) -> str:
@@ -61,8 +62,8 @@ def find_wheel(index: str, wheel: LockedWheel, downloader: Downloader) -> list[s
     Raises Unavailable when there is none, or the index does not answer.
     """
     page = f"{urlunsplit(split_url(index)._replace(query='', fragment='')).rstrip('/')}/{wheel.name}/"
-    body, content_type, final = downloader.page(page, accept=ACCEPT)
-    files = parse_page(body, content_type, final)
+    answer = downloader.page(page, accept=ACCEPT)
+    files = parse_page(answer.body, answer.headers.get("Content-Type", ""), answer.url)
     exact = [file.url for file in files if file.sha256 == wheel.digest.hex]
     named = [file for file in files if file.filename == wheel.filename]
     if found := exact + [file.url for file in named if not file.sha256]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.request import url2pathname
 
-from rayimage.builders.download import Downloader, Unavailable, host_of, shown, split_url
+from rayimage.builders.download import Downloader, Unavailable
 from rayimage.builders.simple_index import configured_indexes, find_wheel
 from rayimage.errors import WheelError
+from rayimage.http import patience
+from rayimage.http.urls import host_and_port, redact, split_url
 from rayimage.model.lock import LockedWheel
 
 __all__ = ["Wheelhouse"]
@@ -32,7 +33,7 @@ class Wheelhouse:
     """
 
     def __init__(
-        self, cache_dir: Path, *, indexes: Sequence[str] = (), pause: Callable[[float], None] = time.sleep
+        self, cache_dir: Path, *, indexes: Sequence[str] = (), pause: Callable[[float], None] = patience.pause
     ) -> None:
         self._root = cache_dir / "wheels" / "sha256"
         self._indexes = tuple(indexes) or configured_indexes()
@@ -78,7 +79,7 @@ class Wheelhouse:
             try:
                 self._download_from(url, wheel, target, meter)
             except Unavailable as failure:  # noqa: PERF203 - one place after the other
-                reasons.append(f"{shown(url)}: {failure}")
+                reasons.append(f"{redact(url)}: {failure}")
             else:
                 return
         raise WheelError(f"cannot download {wheel.filename}", why="; ".join(reasons), fix=self._fix())
@@ -98,7 +99,7 @@ class Wheelhouse:
             try:
                 urls = find_wheel(index, wheel, self._downloader)
             except Unavailable as failure:
-                reasons.append(f"index {shown(index)}: {failure}")
+                reasons.append(f"index {redact(index)}: {failure}")
                 continue
             yield from (url for url in urls if url not in tried)
             tried.update(urls)
@@ -111,7 +112,7 @@ class Wheelhouse:
             partial.unlink()
             self._downloader.file(url, partial, size=wheel.size, heard=meter.reached)
         try:
-            _verify(partial, wheel, host_of(url))
+            _verify(partial, wheel, host_and_port(url))
         except WheelError:
             partial.unlink()
             raise

@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
 from rayimage.errors import AuthError, RegistryError
+from rayimage.http.patience import insist
+from rayimage.http.response import Answer
+from rayimage.http.transport import Transport
+from rayimage.http.urls import redact
 from rayimage.model.reference import Reference
 from rayimage.registry.failures import failure, login_advice
 from rayimage.registry.keychain import ANONYMOUS, Credentials, Keychain
 from rayimage.registry.quirks import base_url, host_of
-from rayimage.registry.transport import Answer, Patience, Transport, redact
 
 __all__ = ["Authenticator", "Challenge", "parse_challenges"]
 
@@ -185,19 +188,9 @@ class Authenticator:
             method, url = "GET", f"{realm}{'&' if urlsplit(realm).query else '?'}{urlencode(query)}"
             if credentials.basic:
                 headers["Authorization"] = credentials.basic
-        return self._insist(method, url, headers, body)
-
-    def _insist(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
-        """Redirects of a token server are not followed: credentials would go along."""
-        patience = Patience(self._transport.policy)
-        while True:
-            try:
-                answer = Answer.read(method, url, self._transport.send(method, url, headers=headers, body=body))
-            except RegistryError as lost:
-                patience.wait(lost)
-                continue
-            if not answer.retryable or not patience.again(retry_after=answer.retry_after):
-                return answer
+        # Redirects of a token server are not followed: credentials would go along.
+        send = self._transport.send
+        return insist(self._transport.policy, lambda: Answer.read(send(method, url, headers=headers, body=body)))
 
 
 def check_realm(realm: str, registry: str) -> None:

@@ -7,16 +7,15 @@ import io
 import re
 from typing import TYPE_CHECKING, Final
 
-from urllib3 import exceptions as faults
-
 from rayimage.errors import ContentError, RegistryError
+from rayimage.http.failures import ConnectionFailed
+from rayimage.http.patience import Patience
+from rayimage.http.response import BLOCK, Response
 from rayimage.model.descriptor import Descriptor
 from rayimage.registry.session import Session
-from rayimage.registry.transport import BLOCK, Patience, connection_failed, discard
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-    from urllib3 import BaseHTTPResponse
 
 __all__ = ["BlobStream"]
 
@@ -38,7 +37,7 @@ class BlobStream(io.RawIOBase):
         self._hash = hashlib.sha256()
         self._offset = 0
         self._patience = Patience(session.transport.policy)
-        self._response: BaseHTTPResponse | None = self._request()
+        self._response: Response | None = self._request()
         self._check_length(self._response)
         if descriptor.size == 0:
             self._verify()
@@ -64,49 +63,46 @@ class BlobStream(io.RawIOBase):
         """Give the connection back."""
         response, self._response = getattr(self, "_response", None), None
         if response is not None:
-            discard(response)
+            response.close()
         super().close()
 
     def _next(self, limit: int) -> bytes:
         """The next bytes, from a new request where the old one was cut."""
         while True:
+            response = self._response or self._request()
             try:
                 if self._response is None:
-                    self._response = self._resume()
-                return self._response.read(min(limit, self._descriptor.size - self._offset), decode_content=False)
-            except (faults.HTTPError, OSError) as error:  # noqa: PERF203 -- what the loop is for
-                lost = connection_failed(self._session.base, error)
+                    self._skip(response)
+                    self._response = response
+                return response.read(min(limit, self._descriptor.size - self._offset))
+            except ConnectionFailed as lost:
+                response.close()
+                self._response = None
                 lost.what = f"{self._what}: {lost.what}"
-                if self._response is not None:
-                    discard(self._response)
-                    self._response = None
                 self._patience.wait(lost, reached=self._offset)
 
-    def _request(self) -> BaseHTTPResponse:
+    def _request(self) -> Response:
         headers = {"Range": f"bytes={self._offset}-"} if self._offset else {}
         url = self._session.url(f"blobs/{self._descriptor.digest}")
         return self._session.stream(url, headers=headers, what=self._what)
 
-    def _resume(self) -> BaseHTTPResponse:
-        response = self._request()
-        if not self._offset:
-            return response
-        if response.status == 206:
+    def _skip(self, response: Response) -> None:
+        """Bring a new response to where we are."""
+        if self._offset and response.status == 206:
             match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
-            if match and int(match[1]) == self._offset:
-                return response
-            discard(response)
-            raise RegistryError(self._what, why="a range was asked for and another one came", fix="run it again")
+            if not match or int(match[1]) != self._offset:
+                response.close()
+                raise RegistryError(self._what, why="a range was asked for and another one came", fix="run it again")
+            return
         # A server without ranges starts over: pass what we have already.
         left = self._offset
         while left:
-            left -= len(response.read(min(left, BLOCK), decode_content=False)) or left
-        return response
+            left -= len(response.read(min(left, BLOCK))) or left
 
-    def _check_length(self, response: BaseHTTPResponse) -> None:
+    def _check_length(self, response: Response) -> None:
         told = response.headers.get("Content-Length", "")
         if told.isdecimal() and int(told) != self._descriptor.size:
-            discard(response)
+            response.close()
             self._mismatch(f"it is {told} bytes long, not {self._descriptor.size}")
 
     def _verify(self) -> None:
@@ -116,7 +112,7 @@ class BlobStream(io.RawIOBase):
         if response is not None:
             if self._offset == self._descriptor.size:
                 rest = _rest(response)
-            discard(response)
+            response.close()
         if self._offset != self._descriptor.size or rest:
             more = "more" if rest else f"only {self._offset}"
             self._mismatch(f"it holds {more} bytes, not {self._descriptor.size}")
@@ -130,9 +126,9 @@ class BlobStream(io.RawIOBase):
         )
 
 
-def _rest(response: BaseHTTPResponse) -> bytes:
+def _rest(response: Response) -> bytes:
     """A byte after the blob's end, if any; reading it also ends the response, so that its connection lives on."""
     try:
-        return response.read(1, decode_content=False)
-    except (faults.HTTPError, OSError):
+        return response.read(1)
+    except ConnectionFailed:
         return b""

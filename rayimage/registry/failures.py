@@ -1,4 +1,4 @@
-"""What a registry's refusal means: the one place where status codes and error bodies become errors."""
+"""What a registry's silence or refusal means: status codes and error bodies become errors here and nowhere else."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import re
 from http import HTTPStatus
 
 from rayimage.errors import AuthError, RegistryError
+from rayimage.http.failures import ConnectionFailed, Peer
+from rayimage.http.response import Answer
+from rayimage.http.urls import redact
 from rayimage.model.reference import DOCKER_HUB
-from rayimage.registry.transport import Answer, redact
+from rayimage.registry.quirks import INSECURE_REGISTRIES
 
-__all__ = ["error_codes", "failure", "login_advice"]
+__all__ = ["REGISTRY", "RegistryUnreachable", "error_codes", "failure", "login_advice"]
 
 _URL = re.compile(r"https?://[^\s\"'<>]+")
 _FIXES = {
@@ -18,6 +21,17 @@ _FIXES = {
     413: "raise the body limit of the proxy in front of the registry (nginx: client_max_body_size)",
     429: "wait and run the command again, or log in: registries allow more requests to known users",
 }
+
+
+class RegistryUnreachable(ConnectionFailed, RegistryError):
+    """No answer from a registry, its token server or its storage."""
+
+
+REGISTRY = Peer(
+    name="registry",
+    plain_http=f"if the registry serves plain http, set {INSECURE_REGISTRIES}={{host}}",
+    error=RegistryUnreachable,
+)
 
 
 def failure(answer: Answer, what: str, *, registry: str, credentials: str) -> RegistryError:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from rayimage.errors import AuthError, RegistryError
+from rayimage.http.urls import basic_authorization
 from rayimage.model.reference import Reference
 from rayimage.registry.quirks import quirks_of
 
@@ -40,9 +41,7 @@ class Credentials:
     @property
     def basic(self) -> str:
         """The value of an ``Authorization: Basic`` header; empty when there is no user."""
-        if not self.username:
-            return ""
-        return "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        return basic_authorization(self.username, self.password) if self.username else ""
 
 
 ANONYMOUS = Credentials(source="none (anonymous)")

@@ -7,14 +7,14 @@ A rule that holds everywhere lives beside its code: ``mount`` is never sent with
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from dataclasses import dataclass, field
 
+from rayimage.http.urls import is_this_machine
 from rayimage.model.reference import DOCKER_HUB
 
-__all__ = ["Quirks", "base_url", "host_of", "is_loopback", "quirks_of"]
+__all__ = ["INSECURE_REGISTRIES", "Quirks", "base_url", "host_of", "is_loopback", "quirks_of"]
 
 INSECURE_REGISTRIES = "RAYIMAGE_INSECURE_REGISTRIES"
 
@@ -65,11 +65,7 @@ def host_of(registry: str) -> str:
 
 def is_loopback(registry: str) -> bool:
     """Whether ``registry`` is this very machine: ``localhost``, 127.0.0.0/8 or ::1."""
-    host = host_of(registry)
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return is_this_machine(host_of(registry))
 
 
 def base_url(registry: str) -> str:

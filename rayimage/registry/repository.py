@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from rayimage.errors import ContentError, RegistryError, UsageError
+from rayimage.http.response import Answer
+from rayimage.http.transport import Transport
 from rayimage.model import media
 from rayimage.model.content import Blob, ByteStream, Outcome
 from rayimage.model.descriptor import Descriptor
@@ -16,11 +18,10 @@ from rayimage.model.manifest import Index, Manifest, parse_manifest
 from rayimage.model.reference import Reference
 from rayimage.registry.auth import Authenticator
 from rayimage.registry.download import BlobStream
-from rayimage.registry.failures import error_codes
+from rayimage.registry.failures import REGISTRY, error_codes
 from rayimage.registry.keychain import Keychain, default_keychain
 from rayimage.registry.quirks import quirks_of
 from rayimage.registry.session import Session
-from rayimage.registry.transport import Answer, Transport
 from rayimage.registry.upload import Uploader
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Repository:
         keychain: Keychain | None = None,
     ) -> None:
         self.name = name.name
-        self._transport = transport or Transport()
+        self._transport = transport or Transport(REGISTRY)
         siblings = [other for other in mount_from if other.registry == name.registry]
         keychain = keychain or default_keychain()
         auth = Authenticator(self._transport, self.name, keychain=keychain, mount_from=siblings)

@@ -14,13 +14,16 @@ from typing import Final
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 from rayimage.errors import AuthError, ContentError, RegistryError
+from rayimage.http.failures import ConnectionFailed
+from rayimage.http.patience import Patience
+from rayimage.http.response import BLOCK, Answer
+from rayimage.http.urls import redact
 from rayimage.model.content import Blob, ByteStream, Outcome
 from rayimage.model.descriptor import Descriptor
 from rayimage.model.reference import Reference
 from rayimage.registry.failures import error_codes
 from rayimage.registry.quirks import Quirks
 from rayimage.registry.session import Session
-from rayimage.registry.transport import BLOCK, Answer, ConnectionFailed, Patience, redact
 
 __all__ = ["Uploader"]
 

@@ -32,6 +32,12 @@ def project(tmp_path: Path) -> Project:
     return make_project(tmp_path, NOWHERE)
 
 
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tries follow each other at once."""
+    monkeypatch.setattr("rayimage.http.patience.time.sleep", lambda _seconds: None)
+
+
 def tree(layout: OciLayout, manifest: Manifest) -> dict[str, bytes]:
     """Path → content after all layers, whiteouts applied."""
     files: dict[str, bytes] = {}
@@ -199,10 +205,10 @@ class TestPush:
             ({"cut_upload_after": 10, "cuts": 1000}, 7, ""),
         ],
     )
+    @pytest.mark.usefixtures("no_waiting")
     def test_a_registry_that_does_not_take_it(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, switches: dict[str, Any], code: int, text: str
+        self, tmp_path: Path, switches: dict[str, Any], code: int, text: str
     ) -> None:
-        monkeypatch.setattr("time.sleep", lambda _seconds: None)
         with FakeRegistry(**switches) as registry:
             project = make_project(tmp_path, f"{registry.host}/team/small")
             ran = project.run("build", "--tag", "v1")
@@ -217,17 +223,15 @@ class TestPush:
     @pytest.mark.parametrize(
         "switches", [{"cut_upload_after": 10}, {"server_errors": 2}, {"rate_limit": 2}, {"patch": False}]
     )
-    def test_a_bad_moment_is_survived(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, switches: dict[str, Any]
-    ) -> None:
-        monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    @pytest.mark.usefixtures("no_waiting")
+    def test_a_bad_moment_is_survived(self, tmp_path: Path, switches: dict[str, Any]) -> None:
         with FakeRegistry(**switches) as registry:
             project = make_project(tmp_path, f"{registry.host}/team/small")
             built(project, "--tag", "v1")
             assert set(registry.tags["team/small"]) == {"v1-head", "v1-worker"}
 
-    def test_unreachable(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    @pytest.mark.usefixtures("no_waiting")
+    def test_unreachable(self, tmp_path: Path) -> None:
         project = make_project(tmp_path, "127.0.0.1:9/team/small")
         ran = project.run("build")
         assert ran.code == 7

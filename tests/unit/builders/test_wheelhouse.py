@@ -14,7 +14,7 @@ import pytest
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from rayimage.builders.download import Downloader, Unavailable, shown
+from rayimage.builders.download import Downloader, Unavailable
 from rayimage.builders.simple_index import configured_indexes, parse_page
 from rayimage.builders.wheelhouse import Wheelhouse
 from rayimage.errors import WheelError
@@ -431,11 +431,6 @@ def test_no_secret_reaches_a_message(server, wheelhouse):
     assert "/demo.whl: " in text
     assert "password" not in text
     assert "secret" not in text
-
-
-def test_shown_redacts():
-    assert shown("https://u:p@example.com:8443/a/b?x=1#y") == "https://example.com:8443/a/b"
-    assert shown("https://u:p@[::1") == "(malformed URL)"
 
 
 def test_a_proxy_is_used_unless_the_host_is_exempt(server, other, tmp_path, monkeypatch):

@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from rayimage.http.patience import RetryPolicy
+from rayimage.http.transport import Transport
 from rayimage.model.content import Blob
 from rayimage.model.descriptor import Descriptor
 from rayimage.model.digest import Digest
 from rayimage.model.reference import Reference
+from rayimage.registry.failures import REGISTRY
 from rayimage.registry.keychain import Keychain
 from rayimage.registry.repository import Repository
-from rayimage.registry.transport import RetryPolicy, Transport
 from tests.support.fake_registry import FakeRegistry
 
 Connect = Callable[..., Repository]
@@ -46,7 +48,7 @@ def connect(tmp_path: Path, naps: list[float]) -> Iterator[Connect]:
             entry = {"identitytoken": token} if token else {"auth": base64.b64encode(login.encode()).decode()}
             file = tmp_path / "config.json"
             file.write_text(json.dumps({"auths": {host: entry} if login or token else {}}))
-            transport = Transport(policy=RetryPolicy(sleep=naps.append, random=lambda: 1.0))
+            transport = Transport(REGISTRY, policy=RetryPolicy(sleep=naps.append, random=lambda: 1.0))
             siblings = [Reference(host, name) for name in mount]
             name = Reference(host, repository)
             return stack.enter_context(

@@ -3,16 +3,15 @@ from __future__ import annotations
 import json
 
 import pytest
-import urllib3
 
 from rayimage.errors import AuthError, RegistryError
+from rayimage.http.response import Answer, Headers
 from rayimage.registry.failures import error_codes, failure, login_advice
-from rayimage.registry.transport import Answer
 
 
 def answer(status: int, body: bytes = b"") -> Answer:
     url = "https://r.example.com/v2/a/manifests/b?token=hush"
-    return Answer(method="GET", url=url, status=status, headers=urllib3.HTTPHeaderDict(), body=body)
+    return Answer(method="GET", url=url, status=status, headers=Headers(), body=body)
 
 
 def body(*errors: tuple[str, str]) -> bytes:

@@ -10,13 +10,14 @@ import pytest
 import urllib3
 
 from rayimage.errors import RegistryError
+from rayimage.http.patience import RetryPolicy
+from rayimage.http.response import Response
 from rayimage.model.content import Outcome
 from rayimage.model.reference import Reference
 from rayimage.registry.auth import Authenticator
 from rayimage.registry.keychain import Credentials
 from rayimage.registry.quirks import quirks_of
 from rayimage.registry.session import Session
-from rayimage.registry.transport import RetryPolicy
 from rayimage.registry.upload import Uploader
 from tests.unit.registry.conftest import blob_of
 
@@ -37,15 +38,18 @@ class Script:
     policy: RetryPolicy = field(default_factory=lambda: RetryPolicy(sleep=lambda _: None))
     asked: list[tuple[str, str, bool]] = field(default_factory=list)
 
-    def send(self, method: str, url: str, *, headers: Mapping[str, str], body: Any = None) -> urllib3.HTTPResponse:
+    def send(self, method: str, url: str, *, headers: Mapping[str, str], body: Any = None) -> Response:
         if body is not None and not isinstance(body, bytes):
             list(body)
         authorized = "Authorization" in headers
         self.asked.append((method, url, authorized))
         if url.startswith(f"https://{HOST}/") and not authorized:
-            return urllib3.HTTPResponse(status=401, headers={"WWW-Authenticate": "Basic"}, preload_content=False)
-        status, answer = self.answers[f"{method} {url}"]
-        return urllib3.HTTPResponse(status=status, headers=answer, preload_content=False)
+            status, answer = 401, {"WWW-Authenticate": "Basic"}
+        else:
+            status, answer = self.answers[f"{method} {url}"]
+        return Response(
+            urllib3.HTTPResponse(status=status, headers=answer, preload_content=False), method=method, url=url
+        )
 
 
 def session(answers: Mapping[str, tuple[int, dict[str, str]]]) -> tuple[Session, Script]:
@@ -90,7 +94,7 @@ def test_a_401_of_somebody_else_is_not_answered() -> None:
 
 
 @pytest.mark.parametrize(
-    "location", [f"http://{HOST}/b", "http://other.example.com/?sig=hush", "file:///etc/passwd", ""]
+    "location", [f"http://{HOST}/b", "http://other.example.com/?sig=hush", "file:///etc/passwd", "http://[", ""]
 )
 def test_redirects_that_are_not_followed(location: str) -> None:
     asked, _ = session(redirect(location))
