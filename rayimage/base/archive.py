@@ -26,6 +26,8 @@ __all__ = ["Entry", "Kind", "read_entries"]
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _BUFFER: Final = 1 << 18
+_NAME_LIMIT: Final = 4096
+"""Characters; Linux takes no longer path (PATH_MAX), so no runtime unpacks one."""
 _READ_LIMIT: Final = 64 << 20
 """Bytes; no header and no file of interest is larger, so one that claims to be is refused before it is read."""
 
@@ -86,6 +88,8 @@ def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
         file = archive.extractfile(member)
         return file.read() if file else b""
 
+    if len(member.name) > _NAME_LIMIT:
+        raise tarfile.ReadError(f"a name of {len(member.name)} characters")
     path = _absolute(member.name)
     owner = DirectoryOwner(member.mode & 0o7777, member.uid, member.gid)
     if member.isreg():

@@ -11,8 +11,8 @@ from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
-from packaging.utils import NormalizedName, canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.utils import InvalidName, NormalizedName, canonicalize_name
+from packaging.version import Version
 
 from rayimage.base.tree import Directory, File, Tree
 from rayimage.model.inventory import Distribution, InstalledFile
@@ -76,22 +76,29 @@ def _distribution(path: str, files: Mapping[str, bytes], conda_files: Sequence[s
     if not {"METADATA", "PKG-INFO"} & files.keys():
         return None
     text = _Metadata(files)
-    name, version = text.metadata.get("Name"), text.metadata.get("Version")  # type: ignore[attr-defined]
+    header = text.metadata
     try:
-        parsed = Version(version or "")
-    except InvalidVersion:
+        name = canonicalize_name(header.get("Name") or "", validate=True)  # type: ignore[attr-defined]
+        version = Version(header.get("Version") or "")  # type: ignore[attr-defined]
+    except (InvalidName, ValueError):  # InvalidVersion, or more digits than int() takes
         return None
-    if not name:
+    if _name_in(path) not in ("", name):
         return None
     installer = (files.get("INSTALLER") or b"").decode(errors="replace").strip()
     return Distribution(
-        name=canonicalize_name(name),
-        version=parsed,
+        name=name,
+        version=version,
         requires=tuple(" ".join(line.split()) for line in text.requires or ()),
         installer=installer or ("conda" if conda_files else ""),
         files=_files(path, files, conda_files),
         dist_info=path,
     )
+
+
+def _name_in(path: str) -> str:
+    """The name in that of a ``.dist-info`` directory, which is what importlib.metadata and pip go by."""
+    stem = posixpath.basename(path).removesuffix(".dist-info")
+    return canonicalize_name(stem.rpartition("-")[0]) if path.endswith(".dist-info") else ""
 
 
 def _files(path: str, files: Mapping[str, bytes], conda_files: Sequence[str]) -> tuple[InstalledFile, ...]:

@@ -12,7 +12,7 @@ from rayimage.base.interpreter import Interpreter, find_interpreter
 from rayimage.base.resolve import ResolvedBase
 from rayimage.base.scan import scan_layers
 from rayimage.base.system import find_glibc, find_owner
-from rayimage.base.tree import Tree
+from rayimage.base.tree import Directory, Tree
 from rayimage.model.inventory import DirectoryOwner, InstallLayout, Inventory
 from rayimage.model.progress import SILENT, Progress
 
@@ -77,9 +77,13 @@ def _layout(tree: Tree, interpreter: Interpreter, user: str) -> InstallLayout:
     )
 
 
-def _links_of_note(tree: Tree, prefix: str) -> list[tuple[str, str]]:
+def _links_of_note(tree: Tree, prefix: str) -> Iterator[tuple[str, str]]:
     below = prefix.rstrip("/") + "/"
-    return [(path, target) for path, target in tree.links() if path.startswith(below) or path.count("/") == 1]
+    for path, target in tree.links():
+        found = tree.find(path)
+        leads_to_directory = found is not None and isinstance(found.node, Directory)
+        if path.startswith(below) or path.count("/") <= _NEAR_ROOT or leads_to_directory:
+            yield path, target
 
 
 def _directories_of_note(tree: Tree, layout: InstallLayout) -> Iterator[tuple[str, DirectoryOwner]]:

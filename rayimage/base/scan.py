@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from rayimage.base.archive import Entry, Kind, read_entries
 from rayimage.base.interest import extractor
-from rayimage.base.tree import File, Tree
+from rayimage.base.tree import File, Link, Tree
 from rayimage.model import media
 from rayimage.model.content import ContentSource
 from rayimage.model.descriptor import Descriptor
@@ -57,6 +57,8 @@ def _apply(tree: Tree, entry: Entry) -> None:
         first = tree.find(entry.target, follow=False) if entry.kind is Kind.HARD_LINK else None
         if first and isinstance(first.node, File):
             tree.put_file(entry.path, first.node.content)
+        elif first and isinstance(first.node, Link):  # link(2) does not follow
+            tree.put_link(entry.path, first.node.target)
         else:
             tree.clear(entry.path)
 

@@ -15,6 +15,7 @@ from rayimage.errors import BaseImageError
 __all__ = ["find_glibc", "find_owner"]
 
 _LIBC: Final = re.compile(r"libc-(2\.\d+)\.so")
+_ID: Final = re.compile(r"[0-9]{1,10}")
 _LIBRARY_DIRS: Final = ("/lib", "/lib64", "/usr/lib", "/usr/lib64")
 
 
@@ -46,12 +47,13 @@ def find_owner(tree: Tree, user: str) -> tuple[int, int]:
     """
     name, _, group = user.partition(":")
     name = name or "0"
-    column = 2 if name.isdecimal() else 0
+    is_id = _ID.fullmatch(name)
+    column = 2 if is_id else 0
     entry = next((row for row in _rows(tree, "/etc/passwd", 4) if row[column] == name), None)
-    if entry is None and not name.isdecimal():
+    if entry is None and not is_id:
         raise _unknown("user", name, "/etc/passwd")
     uid, gid = (int(entry[2]), int(entry[3])) if entry else (int(name), 0)
-    if group.isdecimal():
+    if _ID.fullmatch(group):
         gid = int(group)
     elif group:
         found = next((row for row in _rows(tree, "/etc/group", 3) if row[0] == group), None)
@@ -70,10 +72,10 @@ def _library_dirs(tree: Tree) -> Iterator[str]:
 
 
 def _rows(tree: Tree, path: str, columns: int) -> Iterator[list[str]]:
-    """The well-formed lines of passwd or group: long enough, with decimal ids."""
+    """The well-formed lines of passwd or group: long enough, with numbers for ids."""
     for line in (tree.content(path) or b"").decode(errors="replace").splitlines():
         row = line.split(":")
-        if len(row) >= columns and all(field.isdecimal() for field in row[2:columns]):
+        if len(row) >= columns and all(_ID.fullmatch(field) for field in row[2:columns]):
             yield row
 
 

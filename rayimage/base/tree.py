@@ -146,11 +146,22 @@ class Tree:
 
     def links(self) -> Iterator[tuple[str, str]]:
         """Every symbolic link: its path and its target, sorted by path."""
-        yield from sorted(_links("", self._root))
+        yield from sorted((path, node.target) for path, node in self._walk() if isinstance(node, Link))
 
     def directories(self) -> Iterator[tuple[str, DirectoryOwner]]:
         """Every directory that a layer declares, sorted by path."""
-        yield from sorted(_directories("", self._root), key=lambda item: item[0])
+        found = ((path, node.owner) for path, node in self._walk() if isinstance(node, Directory) and node.owner)
+        yield from sorted(found, key=lambda item: item[0])
+
+    def _walk(self) -> Iterator[tuple[str, Node]]:
+        """Everything below the root; with a list of its own, since nothing bounds how deep an archive goes."""
+        todo: list[tuple[str, Node]] = [("", self._root)]
+        while todo:
+            path, node = todo.pop()
+            if path:
+                yield path, node
+            if isinstance(node, Directory):
+                todo += ((f"{path}/{name}", child) for name, child in node.children.items())
 
     def _put(self, path: str, node: File | Link) -> None:
         parent, name = self._parent(path, make=True)
@@ -184,23 +195,13 @@ class Tree:
 
     def _is_hidden(self, node: Node) -> bool:
         """Drop what lower layers have in ``node``; True when nothing is left."""
-        if not isinstance(node, Directory):
-            return node.layer < self._layer
-        node.children = {name: child for name, child in node.children.items() if not self._is_hidden(child)}
-        return not node.children and node.layer < self._layer
+        directories = [node] if isinstance(node, Directory) else []
+        for directory in directories:  # grows while it is read: parents come before what is in them
+            directories += (child for child in directory.children.values() if isinstance(child, Directory))
+        for directory in reversed(directories):
+            directory.children = {name: child for name, child in directory.children.items() if not self._is_old(child)}
+        return self._is_old(node)
 
-
-def _links(path: str, directory: Directory) -> Iterator[tuple[str, str]]:
-    for name, node in directory.children.items():
-        if isinstance(node, Link):
-            yield f"{path}/{name}", node.target
-        elif isinstance(node, Directory):
-            yield from _links(f"{path}/{name}", node)
-
-
-def _directories(path: str, directory: Directory) -> Iterator[tuple[str, DirectoryOwner]]:
-    for name, node in directory.children.items():
-        if isinstance(node, Directory):
-            if node.owner:
-                yield f"{path}/{name}", node.owner
-            yield from _directories(f"{path}/{name}", node)
+    def _is_old(self, node: Node) -> bool:
+        """Whether ``node`` is a lower layer's, and holds nothing of this one."""
+        return node.layer < self._layer and not (isinstance(node, Directory) and node.children)

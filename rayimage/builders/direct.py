@@ -126,8 +126,9 @@ class DirectBuilder:
             return self._cached(spec, partial(write_directories_layer, owners))
         if item.tree is None:
             return self._project_wheel(item, spec)
-        layout, workdir = item.inventory.layout, item.plan.config.workdir
-        return self._cached(spec, partial(write_code_layer, item.tree, workdir, layout.uid, layout.gid))
+        assert spec.key is not None  # noqa: S101
+        workdir = item.plan.config.workdir
+        return self._cached(spec, partial(write_code_layer, item.tree, workdir, item.inventory.layout, spec.key))
 
     def _cached(self, spec: LayerSpec, write: Callable[[Path], Layer]) -> _Made:
         assert spec.key is not None  # noqa: S101

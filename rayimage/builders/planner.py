@@ -9,6 +9,7 @@ from typing import Literal
 
 from rayimage import __version__
 from rayimage.builders.source import SourceInfo
+from rayimage.errors import LockError, UsageError
 from rayimage.image.assemble import MAX_LAYERS
 from rayimage.image.plan import ConfigChange, ImagePlan, LayerKind, LayerSpec
 from rayimage.layers import (
@@ -19,8 +20,10 @@ from rayimage.layers import (
     removal_layer_key,
     wheel_layer_key,
 )
+from rayimage.layers.directories import directories_of
+from rayimage.layers.names import fault_in
 from rayimage.model.digest import Digest
-from rayimage.model.inventory import Inventory
+from rayimage.model.inventory import InstallLayout, Inventory
 from rayimage.model.lock import LockedWheel, RoleLock
 
 __all__ = ["RoleSettings", "plan_image", "removed_paths"]
@@ -69,15 +72,36 @@ def removed_paths(inventory: Inventory, lock: RoleLock) -> tuple[str, ...]:
     """The base's files of every replaced package, and its dist-info directory, sorted.
 
     The directory as a whole: an empty ``.dist-info`` would still be a (nameless) distribution to importlib.metadata.
+
+    A RECORD names what it likes: a file in /etc, one that another package has too, a directory. Only what lies in the
+    environment goes, as with ``pip uninstall``, and nothing that a package which stays has, nor a directory above that.
+    A package of the operating system or of a lower environment stays: the new one comes first on ``sys.path``.
     """
-    replaced = [inventory.by_name[move.name] for move in lock.moves]
+    moved = {move.name for move in lock.moves}
+    if unknown := moved - inventory.by_name.keys():
+        why = f"it replaces {', '.join(sorted(unknown))}, which the base does not have"
+        raise LockError(f"the lock of {lock.role} does not fit its base", why=why, fix="run `rayimage lock`")
+    stays = {
+        path
+        for dist in inventory.distributions
+        if dist.name not in moved
+        for path in (dist.dist_info, *(file.path for file in dist.files))
+    }
+    spared = {*stays, *directories_of(stays, inventory.layout), *inventory.layout.roots}
     paths: set[str] = set()
-    for dist in replaced:
-        inside = f"{dist.dist_info}/"
-        paths.update(file.path for file in dist.files if not (dist.dist_info and file.path.startswith(inside)))
-        if dist.dist_info:
-            paths.add(dist.dist_info)
-    return tuple(sorted(paths))
+    for dist in map(inventory.by_name.__getitem__, moved):
+        if _in_environment(dist.dist_info, inventory.layout):
+            outside = (file.path for file in dist.files if not file.path.startswith(f"{dist.dist_info}/"))
+            paths |= {dist.dist_info, *(path for path in outside if _in_environment(path, inventory.layout))}
+    return tuple(sorted(paths - spared))
+
+
+def _in_environment(path: str, layout: InstallLayout) -> bool:
+    """Whether ``path`` lies where wheels are installed to, under a name that a layer can have."""
+    below = tuple(
+        f"{root}/" for root in (layout.prefix, layout.purelib, layout.platlib, layout.scripts, layout.headers)
+    )
+    return path.startswith(below) and not fault_in(path[1:])
 
 
 def _removal(inventory: Inventory, lock: RoleLock) -> list[LayerSpec]:
@@ -111,6 +135,11 @@ def _code(settings: RoleSettings, inventory: Inventory, tree: CodeTree | None) -
         return [LayerSpec(kind=LayerKind.CODE, title="the project's wheel", key=None)]
     if tree is None:
         return []
+    for path in (settings.workdir, *map(str, PurePosixPath(settings.workdir).parents)):
+        if target := inventory.symlinks.get(path):
+            why = f"{path} is a symbolic link to {target} in the base, which the code's directories would replace"
+            fix = "set workdir to a directory that no link leads to"
+            raise UsageError(f"cannot copy code to {settings.workdir}", why=why, fix=fix)
     key = code_layer_key(tree, settings.workdir, inventory.layout)
     return [LayerSpec(kind=LayerKind.CODE, title=f"code in {settings.workdir}", key=key, paths=tree.files)]
 

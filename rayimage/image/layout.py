@@ -245,7 +245,10 @@ def _read_json(path: Path, what: str) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError) as error:
         fix = "name a directory that holds oci-layout, index.json and blobs"
         raise ContentError(what, why=f"there is no {path.name} in it", fix=fix) from error
-    except ValueError as error:
+    except OSError as error:
+        why = f"{path.name} cannot be read: {error.strerror or error}"
+        raise ContentError(what, why=why, fix="check its permissions") from error
+    except (ValueError, RecursionError) as error:
         raise ContentError(what, why=f"{path.name} is not JSON: {error}") from error
     if not isinstance(data, dict):
         raise ContentError(what, why=f"{path.name} is not a JSON object")

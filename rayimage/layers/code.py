@@ -27,26 +27,30 @@ _BLOCK: Final = 1 << 20
 
 def code_layer_key(tree: CodeTree, workdir: str, layout: InstallLayout) -> Digest:
     """The key of a tree's layer; reads every file. Raises UsageError when one cannot be read."""
-    entries = [_identity(_Source.at(tree.root, path)) for path in tree.files]
-    return key_of("code", workdir=_checked(workdir), uid=layout.uid, gid=layout.gid, entries=entries)
+    return _key([_identity(_Source.at(tree.root, path)) for path in tree.files], workdir, layout)
 
 
-def write_code_layer(tree: CodeTree, workdir: str, uid: int, gid: int, target: Path) -> Layer:
+def write_code_layer(tree: CodeTree, workdir: str, layout: InstallLayout, key: Digest, target: Path) -> Layer:
     """Copy ``tree`` to the absolute directory ``workdir`` of the image, in a new layer at ``target``.
 
-    ``workdir`` and the directories in it belong to uid:gid, what lies above is left as the base has it. Of a file's
-    mode the owner's executable bit counts. Raises UsageError when a file cannot be read or changes meanwhile.
+    ``workdir`` and the directories in it belong to the layout's uid:gid, what lies above is left as the base has it. Of
+    a file's mode the owner's executable bit counts. Raises UsageError when a file cannot be read, and when the files
+    are not those of ``key`` any more: under it the layer would pass for what they were.
     """
     workdir = _checked(workdir)
     sources = {f"{workdir}/{path}": _Source.at(tree.root, path) for path in tree.files}
-    files = []
+    uid, gid = layout.uid, layout.gid
+    files, entries = [], {}
     with writing_layer(target) as writer:
         directories = {workdir, *_directories(sources, workdir)}
         for path in sorted([*sources, *directories]):
             if path in directories:
                 writer.add(TarEntry(path=path, kind=DIRECTORY, uid=uid, gid=gid))
             else:
-                files.append(_write(writer, path, sources[path], uid, gid))
+                file, entries[sources[path].path] = _write(writer, path, sources[path], uid, gid)
+                files.append(file)
+        if _key([entries[path] for path in tree.files], workdir, layout) != key:
+            raise _changed(tree.root)
         return writer.finish(target, files)
 
 
@@ -72,6 +76,10 @@ class _Source:
             raise _changed(file)
         return cls(path, file, is_link, bool(info.st_mode & stat.S_IXUSR) and not is_link, info.st_size)
 
+    @property
+    def kind(self) -> str:
+        return "link" if self.is_link else "program" if self.executable else "file"
+
     def target(self) -> str:
         try:
             target = os.readlink(self.file)  # noqa: PTH115 - as written, not normalised
@@ -96,19 +104,25 @@ class _Source:
             raise _changed(self.file)
 
 
-def _identity(source: _Source) -> list[object]:
+def _key(entries: list[list[str]], workdir: str, layout: InstallLayout) -> Digest:
+    return key_of("code", workdir=_checked(workdir), uid=layout.uid, gid=layout.gid, entries=entries)
+
+
+def _identity(source: _Source) -> list[str]:
     if source.is_link:
-        return [source.path, "link", source.target()]
+        return [source.path, source.kind, source.target()]
     digest = hashlib.sha256()
     for block in source.blocks():
         digest.update(block)
-    return [source.path, "program" if source.executable else "file", digest.hexdigest()]
+    return [source.path, source.kind, digest.hexdigest()]
 
 
-def _write(writer: LayerWriter, path: str, source: _Source, uid: int, gid: int) -> FileInLayer:
+def _write(writer: LayerWriter, path: str, source: _Source, uid: int, gid: int) -> tuple[FileInLayer, list[str]]:
+    """Write one file; how the layer lists it, and its identity as it was written."""
     if source.is_link:
-        writer.add(TarEntry(path=path, kind=SYMLINK, link=source.target(), uid=uid, gid=gid))
-        return FileInLayer(path)
+        link = source.target()
+        writer.add(TarEntry(path=path, kind=SYMLINK, link=link, uid=uid, gid=gid))
+        return FileInLayer(path), [source.path, source.kind, link]
     digest = hashlib.sha256()
 
     def content() -> Iterator[bytes]:
@@ -118,7 +132,7 @@ def _write(writer: LayerWriter, path: str, source: _Source, uid: int, gid: int) 
 
     entry = TarEntry(path=path, kind=REGULAR, size=source.size, executable=source.executable, uid=uid, gid=gid)
     writer.add(entry, content())
-    return FileInLayer(path, record_hash(digest.digest()))
+    return FileInLayer(path, record_hash(digest.digest())), [source.path, source.kind, digest.hexdigest()]
 
 
 def _directories(paths: dict[str, _Source], workdir: str) -> set[str]:

@@ -48,7 +48,7 @@ def collect_code(root: Path, *, exclude: Sequence[str] = ()) -> CodeTree:
     if not root.is_dir():
         raise UsageError(f"{root} is not a directory", fix="name the directory that holds the code")
     walk = _Walk(root, DockerPatterns.parse(_lines(root / ".dockerignore"), ".dockerignore"), exclude)
-    walk.visit("", GitIgnores.above(root), ignored=False)
+    walk.run(GitIgnores.above(root))
     if walk.faults:
         raise UsageError(
             f"the code in {root} cannot be copied",
@@ -67,8 +67,16 @@ class _Walk:
         self._real_root = root.resolve()
         self._docker = docker
         self._extra = DockerPatterns.parse(exclude)
+        self._todo: list[tuple[str, GitIgnores, bool]] = []
 
-    def visit(self, directory: str, git: GitIgnores, *, ignored: bool) -> None:
+    def run(self, git: GitIgnores) -> None:
+        """Visit every directory that may hold code; without recursion, since nothing bounds how deep they go."""
+        self._todo = [("", git, False)]
+        while self._todo:
+            directory, git, ignored = self._todo.pop()
+            self._visit(directory, git, ignored=ignored)
+
+    def _visit(self, directory: str, git: GitIgnores, *, ignored: bool) -> None:
         """Take what is code in ``directory`` (``""`` or with a last ``/``); ``ignored`` is git's word on it."""
         try:
             entries = list(os.scandir(self._root / directory))
@@ -86,7 +94,7 @@ class _Walk:
         excluded = self._extra.excludes(path, already=ignored or self._docker.excludes(path))
         if is_directory:
             if (not excluded or self._may_return(path, ignored=ignored)) and not _is_made(entry):
-                self.visit(f"{path}/", git, ignored=ignored)
+                self._todo.append((f"{path}/", git, ignored))
         elif not excluded and not (entry.is_symlink() and _is_made(entry)):
             self._take(entry, path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import posixpath
+import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from installer import install
 from installer.destinations import WheelDestination
 from installer.records import Hash, RecordEntry
 from installer.utils import Scheme, construct_record_file, fix_shebang
+from packaging.utils import canonicalize_name
 
 from rayimage.errors import WheelError
 from rayimage.layers.layer import FileInLayer
@@ -31,6 +33,7 @@ __all__ = ["InstalledFile", "plan_wheel"]
 
 _MAX_SCRIPT: Final = 16 << 20
 _MAX_SHEBANG: Final = 127
+_INTERPRETER: Final = re.compile(r"python(w|\d+(\.\d+)?)?")
 _LAUNCHER: Final = """\
 # -*- coding: utf-8 -*-
 import re
@@ -116,8 +119,9 @@ class _Plan(WheelDestination):
 
     def _take(self, scheme: str, path: str, content: bytes | Member, *, executable: bool) -> RecordEntry:
         target = f"{self._roots[scheme]}/{path}"
-        if target in self.files:
-            raise refused(self._wheel.filename, f"it writes {target} twice")
+        why = self._fault_in(target)
+        if why:
+            raise refused(self._wheel.filename, f"it writes {target}{why}")
         if isinstance(content, bytes):
             digest = record_hash(hashlib.sha256(content).digest())
         else:
@@ -125,6 +129,19 @@ class _Plan(WheelDestination):
         file = InstalledFile(path=target, digest=digest, content=content, executable=executable)
         self.files[target] = file
         return RecordEntry(path, Hash.parse(digest), file.size)
+
+    def _fault_in(self, target: str) -> str:
+        if target in self.files:
+            return " twice"
+        directory, _, name = target.rpartition("/")
+        if directory == self._roots["scripts"] and _INTERPRETER.fullmatch(name):
+            return ", which is the name of the image's Python"
+        for root in {self._roots["purelib"], self._roots["platlib"]}:
+            entry = target.removeprefix(f"{root}/").partition("/")[0]
+            owner = _owner_of_metadata(entry)
+            if owner not in ("", canonicalize_name(self._wheel.distribution)) and entry != self._wheel.dist_info_dir:
+                return ", metadata of a distribution that it is not"
+        return ""
 
     def _with_shebang(self, content: bytes | Member) -> bytes | Member:
         if isinstance(content, bytes) or not content.head().startswith(b"#!python"):
@@ -137,6 +154,12 @@ class _Plan(WheelDestination):
             )
         with fix_shebang(io.BytesIO(b"".join(content.blocks())), self._interpreter) as stream:
             return stream.read()
+
+
+def _owner_of_metadata(entry: str) -> str:
+    """The distribution that an entry of site-packages belongs to, for importlib.metadata; ``""`` for all others."""
+    stem, _, suffix = entry.lower().rpartition(".")
+    return canonicalize_name(stem.partition("-")[0]) if suffix in ("dist-info", "egg-info") else ""
 
 
 def _launcher(interpreter: str, module: str, attr: str) -> bytes:

@@ -47,6 +47,7 @@ class Wheel(WheelFile):
         self.filename = wheel.filename
         self._file = file
         self._trust_record = trust_record
+        self._limits = self._check_offsets()
         self._check_members()
         self._check_version()
         self._check_data_paths()
@@ -75,7 +76,7 @@ class Wheel(WheelFile):
         info = self._zipfile.getinfo(f"{self.dist_info_dir}/{filename}")
         if info.file_size > _MAX_METADATA:
             raise refused(self.filename, f"{info.filename} is larger than {_MAX_METADATA >> 20} MiB")
-        return super().read_dist_info(filename)
+        return b"".join(self._member(info).blocks()).decode()
 
     def get_contents(self) -> Iterator[WheelContentElement]:
         """Every file to install; the stream is a Member, which carries what RECORD says about it.
@@ -84,31 +85,32 @@ class Wheel(WheelFile):
         """
         left_out = {f"{self.dist_info_dir}/{name}" for name in _INSTALLERS_OWN}
         hashes = self._record_hashes() if self._trust_record else {}
-        limits = self._limits()
         for info in self._zipfile.infolist():
             path = info.filename
             if path.endswith("/") or path in left_out or "__pycache__" in path.split("/"):
                 continue
             mode = info.external_attr >> 16
-            member = Member(
-                wheel=self.filename,
-                file=self._file,
-                info=info,
-                limit=limits[info.header_offset],
-                expected=hashes.get(path, ""),
-            )
+            member = self._member(info, hashes.get(path, ""))
             yield (path, "", ""), cast("BinaryIO", member), bool(stat.S_ISREG(mode) and mode & 0o111)
+
+    def _member(self, info: zipfile.ZipInfo, expected: str = "") -> Member:
+        limit = self._limits[info.header_offset]
+        return Member(wheel=self.filename, file=self._file, info=info, limit=limit, expected=expected)
 
     def _record_hashes(self) -> dict[str, str]:
         rows = parse_record_file(self.read_dist_info("RECORD").splitlines())
         found = {path: value.rstrip("=") for path, value, _ in rows}
         return {path: value for path, value in found.items() if _SHA256.fullmatch(value)}
 
-    def _limits(self) -> dict[int, int]:
+    def _check_offsets(self) -> dict[int, int]:
+        """Where each member begins, and where it must have ended."""
         offsets = [info.header_offset for info in self._zipfile.infolist()]
         ordered = sorted({*offsets, self._zipfile.start_dir})
-        if len(ordered) != len(offsets) + 1 or ordered[-1] != self._zipfile.start_dir:
-            raise refused(self.filename, "members of the zip file share their bytes, or lie behind its directory")
+        if len(ordered) != len(offsets) + 1 or ordered[-1] != self._zipfile.start_dir or ordered[0] < 0:
+            raise refused(
+                self.filename,
+                "members of the zip file share their bytes, or lie before its start or behind its directory",
+            )
         return dict(pairwise(ordered))
 
     def _check_members(self) -> None:

@@ -32,7 +32,7 @@ class Descriptor:
             return cls(
                 media_type=str(data["mediaType"]),
                 digest=Digest.parse(data["digest"]),
-                size=int(data["size"]),
+                size=_size(data["size"]),
                 annotations={str(k): str(v) for k, v in (data.get("annotations") or {}).items()},
                 platform=Platform.from_json(data["platform"]) if data.get("platform") else None,
                 urls=tuple(data.get("urls") or ()),
@@ -55,3 +55,9 @@ class Descriptor:
     def annotated(self, **annotations: str) -> Descriptor:
         """The same content with more annotations."""
         return replace(self, annotations={**self.annotations, **annotations})
+
+
+def _size(value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"not a size: {value!r}")
+    return value

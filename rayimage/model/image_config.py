@@ -41,7 +41,7 @@ class ImageConfig:
                 labels={str(k): str(v) for k, v in (runtime.get("Labels") or {}).items()},
                 diff_ids=tuple(Digest.parse(item) for item in data["rootfs"]["diff_ids"]),
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ContentError("malformed image config", why=repr(error)) from error
 
     @property

@@ -90,8 +90,8 @@ class Inventory:
     labels: Mapping[str, str]
     distributions: tuple[Distribution, ...]
     symlinks: Mapping[str, str]
-    """Symbolic links (absolute path → target as written) that are directories' or files' other names below the
-    prefix, and at the top of the file system: nothing may be written through them."""
+    """Symbolic links (absolute path → target as written) below the prefix and near the root, and those elsewhere that
+    lead to directories: nothing may be written through them."""
     directories: Mapping[str, DirectoryOwner] = field(default_factory=dict)
     """Directories that layers on the base can touch without being able to tell what they are like: those near the root,
     the install roots and what lies above them, and those below the prefix that are not 0755 of the image's user."""

@@ -114,7 +114,7 @@ def parse_manifest(raw: bytes, media_type: str = "") -> Manifest | Index:
                 layers=tuple(Descriptor.from_json(layer) for layer in data["layers"]),
                 annotations=annotations,
             )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ContentError("malformed image manifest", why=repr(error)) from error
     raise ContentError(
         "not an image manifest",

@@ -139,6 +139,11 @@ def test_a_header_of_absurd_size_is_refused_before_it_is_read() -> None:
         contents(info.tobuf(tarfile.GNU_FORMAT) + b"\0" * 10240)
 
 
+def test_a_name_that_no_runtime_unpacks() -> None:
+    with pytest.raises(ContentError, match="a name of 8191 characters"):
+        contents(tarfile.TarInfo("a/" * 4096).tobuf(tarfile.PAX_FORMAT) + b"\0" * 1024)
+
+
 def test_a_negative_size_is_refused() -> None:
     info = tarfile.TarInfo("x")
     info.size = -4096

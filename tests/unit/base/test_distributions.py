@@ -143,8 +143,13 @@ def test_the_first_directory_hides_the_second() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "Name: a\n", "Version: 1\n", "Name: a\nVersion: unknown\n", "Name:\nVersion: 1\n"]
-)
+    "text",
+    [
+        "", "Name: a\n", "Version: 1\n", "Name: a\nVersion: unknown\n", "Name:\nVersion: 1\n",
+        "Name: a\n --index-url=x\nVersion: 1\n", "Name: a @ https://example.com\nVersion: 1\n",
+        f"Name: a\nVersion: {'9' * 5000}\n", "Name: ray\nVersion: 1\n",
+    ],
+)  # fmt: skip
 def test_broken_metadata_is_ignored_with_a_warning(text: str) -> None:
     found, warnings = read({f"{SITE}/a-1.dist-info/METADATA": text})
     assert found == {}

@@ -51,6 +51,8 @@ def test_an_image_like_ray_s(tmp_path: Path) -> None:
                 f"{site}/.wh.numpy-1.26.4.dist-info": "",
                 **dist_info("numpy", "2.2.6", files={"numpy/__init__.py": "new"}, installer="uv"),
                 f"{PREFIX.lstrip('/')}/lib/libz.so": Symlink("libz.so.1"),
+                "opt/deep/down/there/link": Symlink("file"),
+                "opt/deep/down/there/home": Symlink("../../../../home"),
                 "opt/link": Symlink("elsewhere"),
             }
         ),
@@ -81,6 +83,8 @@ def test_an_image_like_ray_s(tmp_path: Path) -> None:
         f"{PREFIX}/bin/python": "python3.11",
         f"{PREFIX}/bin/python3": "python3.11",
         f"{PREFIX}/lib/libz.so": "libz.so.1",
+        "/opt/deep/down/there/home": "../../../../home",
+        "/opt/link": "elsewhere",
     }
 
 

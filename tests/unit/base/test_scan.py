@@ -82,6 +82,11 @@ def test_hard_links_share_content(tmp_path: Path) -> None:
     assert tree.content("/bin/python") == b""
 
 
+def test_a_hard_link_to_a_symbolic_link_is_one_as_well(tmp_path: Path) -> None:
+    tree = scan(tmp_path / "i", {"bin/python3": "", "bin/py": Symlink("python3"), "bin/python": HardLink("bin/py")})
+    assert dict(tree.links()) == {"/bin/py": "python3", "/bin/python": "python3"}
+
+
 def test_a_hard_link_to_what_was_not_kept_replaces_what_was_there(tmp_path: Path) -> None:
     tree = scan(tmp_path / "i", {META: "Name: a"}, {"x": "", META: HardLink("x")})
     assert tree.content(f"/{META}") is None

@@ -16,7 +16,7 @@ short:x
 odd:x:ten:ten::/:/bin/sh
 ray:x:1000:100:Ray:/home/ray:/bin/bash
 """
-GROUP = "root:x:0:\nusers:x:100:ray\nbad\n"
+GROUP = f"root:x:0:\nusers:x:100:ray\nbad\nbig:x:{'9' * 5000}:\n"
 
 
 @pytest.mark.parametrize(
@@ -76,6 +76,9 @@ def test_owner_without_passwd(user: str, owner: tuple[int, int]) -> None:
     [
         ("nobody", r"user 'nobody'.*/etc/passwd"),
         ("odd", r"user 'odd'"),
+        ("9" * 5000, r"user '999"),
+        ("\u0663", r"user '"),
+        ("1000:" + "9" * 5000, r"group '999"),
         ("ray:wheel", r"group 'wheel'.*/etc/group"),
     ],
 )

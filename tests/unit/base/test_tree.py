@@ -190,6 +190,19 @@ class TestWhiteouts:
         assert listing(tree) == {"/d/sub/new": b"", "/e": b""}
 
 
+def test_no_depth_is_too_deep() -> None:
+    deep = "/d" * 1500
+    tree = tree_of({"/d/old": "", f"{deep}/old": "", f"{deep}/link": "->old"})
+    tree.put_directory(f"{deep}/declared", OWNER)
+    assert [path for path, _ in tree.links()] == [f"{deep}/link"]
+    assert [path for path, _ in tree.directories()] == [f"{deep}/declared"]
+    tree.begin_layer()
+    tree.put_file(f"{deep}/new")
+    tree.white_out("/d")
+    assert set(tree.children("/d")) == {"d"}
+    assert set(tree.children(deep)) == {"new"}
+
+
 NAMES = st.sampled_from("abc")
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map(lambda parts: "/" + "/".join(parts))
 LAYERS = st.lists(st.tuples(st.lists(PATHS, max_size=3), st.lists(PATHS, max_size=4)), max_size=4)

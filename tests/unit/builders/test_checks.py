@@ -7,7 +7,7 @@ from rayimage.errors import WheelError
 from rayimage.layers import FileInLayer
 from tests.support.values import PREFIX, SITE, distribution, inventory, lock, move
 
-BASE = inventory(distribution("six", "1.16", "six.py"), symlinks={f"{PREFIX}/lib64": "lib"})
+BASE = inventory(distribution("six", "1.16", "six.py", "pkg/six.py"), symlinks={f"{PREFIX}/lib64": "lib"})
 SIX = f"{SITE}/six.py"
 
 
@@ -39,6 +39,18 @@ def test_a_file_of_a_kept_base_package() -> None:
 
 def test_a_file_of_a_replaced_base_package() -> None:
     check(("six 1.17", SIX, "sha256=other"), moves=(move("six", "1.16", "1.17"),))
+
+
+@pytest.mark.parametrize("path", [f"{SITE}/pkg", SITE, f"{PREFIX}/lib", f"{PREFIX}/bin"])
+def test_a_file_in_place_of_a_directory_of_the_base(path: str) -> None:
+    with pytest.raises(WheelError, match=f"evil 1 would replace {path}: it is a directory"):
+        check(("evil 1", path, "sha256=1"))
+
+
+def test_a_directory_in_place_of_a_file_of_the_base() -> None:
+    with pytest.raises(WheelError, match=r"evil 1 would replace .*six\.py: it is a file of the base's six 1\.16"):
+        check(("evil 1", f"{SIX}/evil.py", "sha256=1"))
+    check(("six 2", f"{SIX}/fine.py", "sha256=1"), moves=(move("six", "1.16", "2"),))
 
 
 def test_writing_through_a_link_of_the_base() -> None:

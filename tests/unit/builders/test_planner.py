@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import posixpath
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rayimage.builders.planner import RoleSettings, plan_image, removed_paths
 from rayimage.builders.source import SourceInfo
+from rayimage.errors import LockError, UsageError
 from rayimage.image.plan import ImagePlan, LayerKind
-from rayimage.model.inventory import DirectoryOwner
-from tests.support.values import SITE, distribution, inventory, lock, move, wheel
+from rayimage.layers import CodeTree
+from rayimage.model.inventory import DirectoryOwner, Distribution, InstalledFile
+from tests.support.values import PREFIX, SITE, distribution, inventory, lock, move, wheel
 
 SOURCE = SourceInfo(created="2026-01-02T03:04:05Z", revision="c" * 40)
 BASE = inventory(
@@ -45,6 +49,41 @@ def test_no_removal_layer_without_a_move() -> None:
 def test_a_dist_info_directory_goes_as_a_whole() -> None:
     paths = removed_paths(BASE, lock(moves=(move("pandas", "1.5.3", "2.2.3"),)))
     assert paths == (f"{SITE}/pandas-1.5.3.dist-info", f"{SITE}/pandas/__init__.py", f"{SITE}/pandas/core.py")
+
+
+ODD = (
+    "/etc/passwd", "../../../../../../etc/shadow", "../../../bin", "..", ".", "shared/__init__.py", "shared", "old",
+    "six.py", "old/core.py", "old/a\nb", "../../../share/old.1", "../../../bin/old",
+)  # fmt: skip
+
+
+def odd_record() -> Distribution:
+    files = tuple(InstalledFile(posixpath.normpath(posixpath.join(SITE, path))) for path in ODD)
+    return replace(distribution("old", "1.0"), files=files)
+
+
+def test_only_what_is_the_packages_own_goes_whatever_its_record_says() -> None:
+    base = inventory(odd_record(), distribution("six", "1.16", "six.py", "shared/__init__.py"))
+    assert removed_paths(base, lock(moves=(move("old", "1.0", "2.0"),))) == (
+        f"{PREFIX}/bin/old",
+        f"{SITE}/old",
+        f"{SITE}/old-1.0.dist-info",
+        f"{SITE}/old/core.py",
+        f"{PREFIX}/share/old.1",
+    )
+
+
+def test_a_package_of_the_operating_system_is_left_to_it() -> None:
+    yaml = InstalledFile("/usr/lib/python3/dist-packages/yaml/__init__.py")
+    system = replace(
+        distribution("pyyaml", "5.0"), files=(yaml,), dist_info="/usr/lib/python3/dist-packages/y.egg-info"
+    )
+    assert removed_paths(inventory(system), lock(moves=(move("pyyaml", "5.0", "6.0"),))) == ()
+
+
+def test_a_move_of_what_the_base_does_not_have() -> None:
+    with pytest.raises(LockError, match="replaces none, which the base does not have"):
+        removed_paths(BASE, lock(moves=(move("none", "1.0", "2.0"),)))
 
 
 def test_every_wheel_is_in_exactly_one_layer() -> None:
@@ -89,6 +128,15 @@ def test_the_lock_label_is_independent_of_where_wheels_come_from() -> None:
 def test_without_code_the_base_keeps_its_workdir() -> None:
     assert plan().config.workdir == "/home/ray"
     assert plan(code="wheel").config.workdir == "/home/ray/app"
+
+
+@pytest.mark.parametrize("workdir", ["/home/ray/app", "/home/ray/app/deep", "/data/app"])
+def test_code_is_not_copied_through_a_link_of_the_base(workdir: str) -> None:
+    base = replace(BASE, symlinks={"/home/ray/app": "../../srv", "/data": "mnt"})
+    tree = CodeTree(root=Path("/nowhere"), files=())
+    with pytest.raises(UsageError, match=r"is a symbolic link to (\.\./\.\./srv|mnt) in the base"):
+        plan_image(settings(code="copy", workdir=workdir), base, lock(), tree, SOURCE)
+    assert plan_image(settings(code="copy", workdir="/home/ray/code"), base, lock(), tree, SOURCE).layers
 
 
 def test_the_topmost_layer_gives_directories_back_to_the_base() -> None:

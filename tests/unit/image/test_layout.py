@@ -87,6 +87,7 @@ class TestOpening:
             ("oci-layout", "[]", "not a JSON object"),
             ("oci-layout", "{}", "its version is None"),
             ("oci-layout", '{"imageLayoutVersion": "2.0.0"}', "its version is '2.0.0'"),
+            ("oci-layout", "[" * 100_000, "oci-layout is not JSON: maximum recursion"),
             ("index.json", "", "index.json is not JSON"),
             ("index.json", "[]", "not a JSON object"),
             ("index.json", "{}", "no list of manifests"),
@@ -97,6 +98,12 @@ class TestOpening:
     def test_damaged(self, layout: OciLayout, file: str, content: str, message: str) -> None:
         (layout.path / file).write_text(content)
         with pytest.raises(ContentError, match=message):
+            OciLayout(layout.path)
+
+    def test_a_directory_in_place_of_a_file(self, layout: OciLayout) -> None:
+        (layout.path / "index.json").unlink()
+        (layout.path / "index.json").mkdir()
+        with pytest.raises(ContentError, match=r"index\.json cannot be read: Is a directory"):
             OciLayout(layout.path)
 
     def test_no_index(self, layout: OciLayout) -> None:

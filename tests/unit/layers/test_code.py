@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +33,11 @@ def project(tmp_path: Path) -> Path:
 
 
 def write(project: Path, target: Path, workdir: str = WORKDIR):
-    return write_code_layer(collect_code(project), workdir, 1000, 100, target)
+    return write_tree(collect_code(project), target, workdir)
+
+
+def write_tree(tree: CodeTree, target: Path, workdir: str = WORKDIR):
+    return write_code_layer(tree, workdir, LAYOUT, code_layer_key(tree, workdir, LAYOUT), target)
 
 
 def test_entries(project: Path, tmp_path: Path) -> None:
@@ -144,6 +149,7 @@ def test_a_file_that_changes_while_it_is_read(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     tree = collect_code(project)
+    key = code_layer_key(tree, WORKDIR, LAYOUT)
     real = Path.open
 
     def changing(path: Path, *args, **kwargs):
@@ -155,7 +161,31 @@ def test_a_file_that_changes_while_it_is_read(
     (project / "pkg/data.txt").chmod(0o644)
     monkeypatch.setattr(Path, "open", changing)
     with pytest.raises(UsageError, match=r"data.txt changed while it was read"):
-        write_code_layer(tree, WORKDIR, 1, 1, tmp_path / "layer")
+        write_code_layer(tree, WORKDIR, LAYOUT, key, tmp_path / "layer")
+    assert not (tmp_path / "layer").exists()
+
+
+def replace_content(project: Path) -> None:
+    (project / "main.py").write_text("import sys\n")
+
+
+def make_executable(project: Path) -> None:
+    (project / "main.py").chmod(0o755)
+
+
+def point_elsewhere(project: Path) -> None:
+    (project / "pkg/link").unlink()
+    (project / "pkg/link").symlink_to("../run.sh")
+
+
+@pytest.mark.parametrize("change", [replace_content, make_executable, point_elsewhere])
+def test_a_tree_that_changed_since_its_key_was_made(project: Path, tmp_path: Path, change: Callable) -> None:
+    """Plan and build lie minutes apart; under the old key the cache would give the new code for the old for ever."""
+    tree = collect_code(project)
+    key = code_layer_key(tree, WORKDIR, LAYOUT)
+    change(project)
+    with pytest.raises(UsageError, match="project changed while it was read"):
+        write_code_layer(tree, WORKDIR, LAYOUT, key, tmp_path / "layer")
     assert not (tmp_path / "layer").exists()
 
 
@@ -166,7 +196,7 @@ def test_a_file_that_is_gone_or_no_file_any_more(project: Path, tmp_path: Path) 
         code_layer_key(tree, WORKDIR, LAYOUT)
     (project / "main.py").mkdir()
     with pytest.raises(UsageError, match="changed"):
-        write_code_layer(tree, WORKDIR, 1, 1, tmp_path / "layer")
+        write_tree(tree, tmp_path / "layer")
 
 
 def test_a_file_that_may_not_be_read(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -229,3 +229,10 @@ def test_an_ignore_file_that_cannot_be_read(tmp_path: Path) -> None:
 def test_an_oci_layout_is_never_code(tmp_path: Path) -> None:
     make(tmp_path, "out/oci-layout", "out/blobs/sha256/ab", "out2/app.py", "app.py")
     assert code(tmp_path) == ["app.py", "out2/app.py"]
+
+
+def test_no_depth_is_too_deep(tmp_path: Path) -> None:
+    deep = "/".join("d" * 700)
+    (tmp_path / deep).mkdir(parents=True)
+    (tmp_path / deep / "x.py").touch()
+    assert collect_code(tmp_path).files == (f"{deep}/x.py",)

@@ -70,6 +70,35 @@ def test_a_data_directory_may_be_spelt_unlike_the_file(tmp_path: Path) -> None:
     assert f"{LAYOUT.data}/x" in [file.path for file in layer.files]
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "demo-1.0.data/purelib/ray-9.dist-info/METADATA", "demo-1.0.data/data/lib/python3.11/site-packages/a.dist-info",
+        "RAY-9.DIST-INFO/METADATA", "ray-9.egg-info", "ray.egg-info/PKG-INFO",
+    ],
+)  # fmt: skip
+def test_metadata_of_another_distribution(tmp_path: Path, path: str) -> None:
+    assert "metadata of a distribution that it is not" in refusal(tmp_path, zipped(wheel_files({path: b"Name: x"})))
+
+
+@pytest.mark.parametrize("path", ["demo.egg-info/PKG-INFO", "other-1.0.dist-info.txt", "demo/other-1.0.dist-info/x"])
+def test_what_only_looks_like_metadata_of_another(tmp_path: Path, path: str) -> None:
+    wheel = on_disk(tmp_path, zipped(wheel_files({path: b"Name: x"})))
+    assert f"{LAYOUT.purelib}/{path}" in [
+        file.path for file in write_wheel_layer([wheel], LAYOUT, tmp_path / "l").files
+    ]
+
+
+@pytest.mark.parametrize("path", ["demo-1.0.data/scripts/python", "demo-1.0.data/data/bin/python3.11"])
+def test_the_images_python_stays(tmp_path: Path, path: str) -> None:
+    assert "the image's Python" in refusal(tmp_path, zipped(wheel_files({path: b"#!python\n"})))
+
+
+def test_an_entry_point_called_python(tmp_path: Path) -> None:
+    files = {f"{INFO}/entry_points.txt": b"[console_scripts]\npython3 = demo:main\n"}
+    assert "the image's Python" in refusal(tmp_path, zipped(wheel_files(files)))
+
+
 @pytest.mark.parametrize("mode", [0o120777, 0o010644, 0o020644, 0o140644])
 def test_links_and_devices(tmp_path: Path, mode: int) -> None:
     buffer = io.BytesIO(zipped(wheel_files(FILES)))
@@ -168,6 +197,7 @@ def test_a_file_name_that_is_not_the_wheels(tmp_path: Path, filename: str) -> No
     ("name", "version", "filename"),
     [
         ("Foo_Bar", "1.0", "foo.bar-1.0.0-py3-none-any.whl"),
+        ("foo-bar", "1.0", "foo_bar-1.0-py3-none-any.whl"),
         ("demo", "1.0+cpu", "demo-1.0+cpu-1-cp311-cp311-linux_x86_64.whl"),
     ],
 )
@@ -282,6 +312,17 @@ def test_members_that_share_bytes(tmp_path: Path) -> None:
         struct.pack_into("<L", data, later + 42, local)
 
     assert "share their bytes" in refusal(tmp_path, patched(share))
+
+
+def test_members_that_lie_before_the_file(tmp_path: Path) -> None:
+    """zipfile takes the directory's offset for what precedes the archive, and counts from there."""
+    data = bytearray(zipped(wheel_files(FILES)))
+    struct.pack_into("<L", data, data.rindex(b"PK\x05\x06") + 16, 0xFFFFFFFE)
+    assert "before its start" in refusal(tmp_path, bytes(data))
+
+
+def test_a_dist_info_file_that_ends_early(tmp_path: Path) -> None:
+    assert "does not end" in refusal(tmp_path, patched(put(20, "<L", -1, add=True), f"{INFO}/WHEEL".encode()))
 
 
 def test_a_huge_script_that_would_be_rewritten(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -68,6 +69,17 @@ class TestDescriptor:
     def test_malformed(self, broken: object) -> None:
         with pytest.raises(ContentError):
             Descriptor.from_json(broken)
+
+    @pytest.mark.parametrize("size", [-1, "1", 1.0, True, None, float("inf")])
+    def test_a_size_that_is_none(self, size: object) -> None:
+        with pytest.raises(ContentError, match="malformed content descriptor"):
+            Descriptor.from_json({"mediaType": "x", "digest": f"sha256:{EMPTY}", "size": size})
+
+
+@pytest.mark.parametrize("parse", [parse_manifest, ImageConfig.parse])
+def test_json_without_end(parse: Callable[[bytes], object]) -> None:
+    with pytest.raises(ContentError, match="malformed image"):
+        parse(b'{"layers":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
 
 
 class TestManifest:
