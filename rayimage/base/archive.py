@@ -26,6 +26,9 @@ __all__ = ["Entry", "Kind", "read_entries"]
 _GZIP: Final = b"\x1f\x8b"
 _ZSTD: Final = b"\x28\xb5\x2f\xfd"
 _BUFFER: Final = 1 << 18
+_PULL: Final = "pull or build the base again; if it stays damaged, it was published so"
+_MALFORMED: Final = (tarfile.TarError, ValueError, OverflowError)
+"""What tarfile raises for headers that make no sense."""
 _NAME_LIMIT: Final = 4096
 """Characters; Linux takes no longer path (PATH_MAX), so no runtime unpacks one."""
 _READ_LIMIT: Final = 64 << 20
@@ -61,32 +64,40 @@ def read_entries(stream: ByteStream, name: str, advance: Callable[[int], None]) 
     for a layer that is truncated, damaged or no tar archive, and whatever ``stream`` raises.
     """
     raw = io.BufferedReader(_Counted(stream, advance), _BUFFER)
-    with _decoded(raw, name) as plain:
-        yield from _entries(plain, name)
-        while plain.read(_BUFFER):
+    plain, failures = _decoded(raw)
+    forward = _Forward(plain, name, failures)
+    try:
+        yield from _entries(forward, name)
+        while forward.read(_BUFFER):
             pass
         while raw.read(_BUFFER):
             pass
+    finally:
+        plain.close()
 
 
-def _entries(plain: BinaryIO, name: str) -> Iterator[Entry]:
-    forward = _Forward(plain)
+def _entries(forward: _Forward, name: str) -> Iterator[Entry]:
     try:
         archive = tarfile.TarFile(fileobj=cast("BinaryIO", forward), mode="r", encoding="utf-8")
         while (member := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined]  # tarfile keeps every member it has seen
-            yield _entry(archive, member)
-    except tarfile.TarError as error:
-        raise ContentError(f"{name} cannot be read", why=f"not a tar archive, or a damaged one: {error}") from error
+            yield _entry(archive, member, name)
+    except _MALFORMED as error:
+        raise _damaged(name, error) from error
     # tarfile takes a header that it cannot read for the end of the archive, unless it is the first.
     if forward.last.strip(b"\0"):
         raise ContentError(f"{name} cannot be read", why=f"no tar header at byte {forward.position} of its content")
 
 
-def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Entry:
+def _entry(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> Entry:
     def read() -> bytes:
-        file = archive.extractfile(member)
-        return file.read() if file else b""
+        if member.size > _READ_LIMIT:
+            raise _damaged(name, f"{member.name} is of {member.size} bytes")
+        try:
+            file = archive.extractfile(member)
+            return file.read() if file else b""
+        except _MALFORMED as error:
+            raise _damaged(name, error) from error
 
     if len(member.name) > _NAME_LIMIT:
         raise tarfile.ReadError(f"a name of {len(member.name)} characters")
@@ -108,26 +119,18 @@ def _absolute(name: str) -> str:
     return posixpath.normpath("/" + name.lstrip("/"))
 
 
-@contextmanager
-def _decoded(raw: io.BufferedReader[Any], name: str) -> Iterator[BinaryIO]:
-    """What ``raw`` holds once decompressed. Errors of decompression become ContentError."""
+def _damaged(name: str, why: object) -> ContentError:
+    return ContentError(f"{name} cannot be read", why=f"not a tar archive, or a damaged one: {why}", fix=_PULL)
+
+
+def _decoded(raw: io.BufferedReader[Any]) -> tuple[BinaryIO, tuple[type[Exception], ...]]:
+    """What ``raw`` holds once decompressed, and what reading it raises when it is damaged."""
     magic = raw.peek(len(_ZSTD))
-    plain, failures = cast("BinaryIO", raw), cast("tuple[type[Exception], ...]", ())
     if magic.startswith(_GZIP):
-        plain, failures = _gunzipped(raw)
-    elif magic.startswith(_ZSTD):
-        plain, failures = _unzstd(raw)
-    failures = (EOFError, *failures)
-    try:
-        yield plain
-    except failures as error:
-        raise ContentError(
-            f"{name} cannot be read",
-            why=f"its compressed data is damaged: {error}",
-            fix="pull or build the base again; if it stays damaged, it was published so",
-        ) from error
-    finally:
-        plain.close()
+        return _gunzipped(raw)
+    if magic.startswith(_ZSTD):
+        return _unzstd(raw)
+    return cast("BinaryIO", raw), (EOFError,)
 
 
 def _gunzipped(raw: io.BufferedReader[Any]) -> tuple[BinaryIO, tuple[type[Exception], ...]]:
@@ -135,7 +138,7 @@ def _gunzipped(raw: io.BufferedReader[Any]) -> tuple[BinaryIO, tuple[type[Except
 
     # Its own buffer is of 8 KiB, and each refill costs a call into Python.
     reader = igzip_threaded.open(raw, "rb").detach()  # type: ignore[no-untyped-call]
-    failures = (gzip.BadGzipFile, cast("type[Exception]", isal_zlib.error))
+    failures = (EOFError, gzip.BadGzipFile, cast("type[Exception]", isal_zlib.error))
     return cast("BinaryIO", io.BufferedReader(reader, _BUFFER)), failures
 
 
@@ -144,7 +147,7 @@ def _unzstd(raw: io.BufferedReader[Any]) -> tuple[BinaryIO, tuple[type[Exception
         from compression import zstd
     else:
         from backports import zstd
-    return cast("BinaryIO", zstd.ZstdFile(raw)), (zstd.ZstdError,)
+    return cast("BinaryIO", zstd.ZstdFile(raw)), (EOFError, zstd.ZstdError)
 
 
 class _Counted(io.RawIOBase):
@@ -165,13 +168,15 @@ class _Counted(io.RawIOBase):
 
 
 class _Forward:
-    """What tarfile needs of a seekable file, over one that only goes forward.
+    """What tarfile needs of a seekable file, over one that only goes forward. Raises ContentError for ``failures``.
 
     tarfile's own streaming mode (``r|``) copies its buffer at each read, and cannot tell where it stopped.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, name: str, failures: tuple[type[Exception], ...]) -> None:
         self._file = file
+        self._name = name
+        self._failures = failures
         self._scratch = memoryview(bytearray(_BUFFER))
         self.position = 0
         self.last = b""
@@ -182,7 +187,8 @@ class _Forward:
     def read(self, size: int) -> bytes:
         if size > _READ_LIMIT:
             raise tarfile.ReadError(f"a header or metadata file of {size} bytes")
-        self.last = self._file.read(size)
+        with self._whole():
+            self.last = self._file.read(size)
         self.position += len(self.last)
         return self.last
 
@@ -190,7 +196,16 @@ class _Forward:
         if position < self.position:
             raise tarfile.ReadError("an entry of negative size")
         while left := position - self.position:
-            count = self._file.readinto(self._scratch[: min(left, _BUFFER)])  # type: ignore[attr-defined]
+            with self._whole():
+                count = self._file.readinto(self._scratch[: min(left, _BUFFER)])  # type: ignore[attr-defined]
             if not count:
                 raise tarfile.ReadError("unexpected end of data")
             self.position += count
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        try:
+            yield
+        except self._failures as error:
+            why = f"its compressed data is damaged: {error}"
+            raise ContentError(f"{self._name} cannot be read", why=why, fix=_PULL) from error

@@ -18,7 +18,7 @@ from rayimage.model.platform import Platform
 
 __all__ = ["FORMAT", "from_json", "load_inventory", "store_inventory", "to_json"]
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """To be raised with every change of what an inventory says about the same image, not only of its form."""
 
 

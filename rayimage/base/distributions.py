@@ -8,16 +8,20 @@ import json
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from importlib import metadata
 from typing import Any
 
 from packaging.utils import InvalidName, NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from rayimage.base.tree import Directory, File, Tree
+from rayimage.base.tree import File, Tree
 from rayimage.model.inventory import Distribution, InstalledFile
 
 __all__ = ["read_distributions"]
+
+Real = Callable[[str], "str | None"]
+"""From a directory to its path without symbolic links; None for a loop."""
 
 
 def read_distributions(
@@ -29,10 +33,11 @@ def read_distributions(
     does, with a warning. ``prefix`` is where conda's records are.
     """
     conda = _conda_files(tree, prefix)
+    real = cache(tree.resolve)
     found: dict[NormalizedName, Distribution] = {}
     for directory in site_dirs:
         here: dict[NormalizedName, Distribution] = {}
-        for dist in _in_directory(tree, directory, conda, warn):
+        for dist in _in_directory(tree, directory, conda, real, warn):
             if other := here.get(dist.name):
                 warn(f"the base has {dist.name} twice: {other.dist_info} is ignored, {dist.dist_info} counts")
             here[dist.name] = dist
@@ -55,24 +60,25 @@ class _Metadata(metadata.Distribution):
 
 
 def _in_directory(
-    tree: Tree, directory: str, conda: Mapping[str, Sequence[str]], warn: Callable[[str], None]
+    tree: Tree, directory: str, conda: Mapping[str, Sequence[str]], real: Real, warn: Callable[[str], None]
 ) -> Iterator[Distribution]:
-    for name, node in sorted(tree.children(directory).items()):
+    for name in sorted(tree.children(directory)):
         # pip renames what it is about to remove to ~name, and ignores what an interrupted run left so.
         if not name.endswith((".dist-info", ".egg-info")) or name.startswith("~"):
             continue
         path = f"{directory}/{name}"
-        files = {"PKG-INFO": node.content} if isinstance(node, File) else {}
-        if isinstance(node, Directory):
-            files = {child: file.content for child, file in node.children.items() if isinstance(file, File)}
-        dist = _distribution(path, files, conda.get(path, ()))
+        # By path and not by node: environments made of links (Nix, Spack) have them here.
+        contents = {child: tree.content(f"{path}/{child}") for child in tree.children(path)}
+        contents["PKG-INFO"] = contents.get("PKG-INFO") or tree.content(path)
+        files = {child: content for child, content in contents.items() if content is not None}
+        dist = _distribution(path, files, conda.get(path, ()), real)
         if dist:
             yield dist
         elif files:
             warn(f"{path} of the base is ignored: it has no valid name and version")
 
 
-def _distribution(path: str, files: Mapping[str, bytes], conda_files: Sequence[str]) -> Distribution | None:
+def _distribution(path: str, files: Mapping[str, bytes], conda_files: Sequence[str], real: Real) -> Distribution | None:
     if not {"METADATA", "PKG-INFO"} & files.keys():
         return None
     text = _Metadata(files)
@@ -90,7 +96,7 @@ def _distribution(path: str, files: Mapping[str, bytes], conda_files: Sequence[s
         version=version,
         requires=tuple(" ".join(line.split()) for line in text.requires or ()),
         installer=installer or ("conda" if conda_files else ""),
-        files=_files(path, files, conda_files),
+        files=_files(path, files, conda_files, real),
         dist_info=path,
     )
 
@@ -101,8 +107,11 @@ def _name_in(path: str) -> str:
     return canonicalize_name(stem.rpartition("-")[0]) if path.endswith(".dist-info") else ""
 
 
-def _files(path: str, files: Mapping[str, bytes], conda_files: Sequence[str]) -> tuple[InstalledFile, ...]:
-    """What the distribution put into the image: by RECORD, else conda's record, else setuptools' old list."""
+def _files(path: str, files: Mapping[str, bytes], conda_files: Sequence[str], real: Real) -> tuple[InstalledFile, ...]:
+    """What the distribution put into the image: by RECORD, else conda's record, else setuptools' old list.
+
+    Where it is, not where links lead to it from: a file is removed and compared by its own path.
+    """
     if "RECORD" in files:
         found = dict(_record(posixpath.dirname(path), files["RECORD"]))
     elif conda_files:
@@ -110,7 +119,13 @@ def _files(path: str, files: Mapping[str, bytes], conda_files: Sequence[str]) ->
     else:
         lines = files.get("installed-files.txt", b"").decode(errors="surrogateescape").splitlines()
         found = {posixpath.normpath(f"{path}/{line}"): "" for line in lines if line}
-    return tuple(InstalledFile(name, found[name]) for name in sorted(found))
+    placed = {_without_links(name, real): digest for name, digest in found.items()}
+    return tuple(InstalledFile(name, placed[name]) for name in sorted(placed))
+
+
+def _without_links(path: str, real: Real) -> str:
+    directory, _, name = path.rpartition("/")
+    return posixpath.join(real(directory) or directory, name)
 
 
 def _record(directory: str, data: bytes) -> Iterator[tuple[str, str]]:

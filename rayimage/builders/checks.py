@@ -1,17 +1,23 @@
-"""What is checked before a byte leaves: no layer writes over another package, or through a link of the base."""
+"""What is checked before a byte leaves: nothing is written over a package or through a link, no password goes along."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
+from typing import Final
 
-from rayimage.errors import WheelError
-from rayimage.layers import FileInLayer, find_clashes
+from rayimage.errors import ConfigError, WheelError
+from rayimage.layers import CodeTree, FileInLayer, find_clashes
 from rayimage.layers.directories import directories_of
 from rayimage.model.inventory import Inventory
 from rayimage.model.lock import RoleLock
 
-__all__ = ["check_layers"]
+__all__ = ["check_layers", "check_no_passwords"]
+
+_PASSWORD: Final = re.compile(rb"https?://[^/?#@\s'\":]*:(?!\$\{\w+\}@)[^/?#@\s'\"]+@")
+"""In a URL; ``${NAME}`` in its place is none, tools read it from the environment."""
+_TOOL_FILES: Final = ("pip.conf", "poetry.toml", "pyproject.toml", "rayimage.toml", "uv.toml")
 
 
 def check_layers(layers: Sequence[tuple[str, Sequence[FileInLayer]]], inventory: Inventory, lock: RoleLock) -> None:
@@ -34,6 +40,22 @@ def check_layers(layers: Sequence[tuple[str, Sequence[FileInLayer]]], inventory:
                     why="two packages own one file with different content; whichever is written last breaks the other",
                     fix=f"leave one of them out, or require a version of {owner} that does not carry the file",
                 )
+
+
+def check_no_passwords(tree: CodeTree, specs: Iterable[str]) -> None:
+    """Raise ConfigError when a file of ``tree`` that says where packages are has a password in it.
+
+    These are the spec files (``specs``, relative to the tree) and the settings of tools.
+    """
+    code = {path: tree.root / path for path in {*specs, *_TOOL_FILES} & set(tree.files)}
+    found = sorted(path for path, file in code.items() if file.is_file() and _PASSWORD.search(file.read_bytes()))
+    if found:
+        raise ConfigError(
+            "the image would have a password in it",
+            why=f"{', '.join(found)} would be copied with the code, and has a URL with a password",
+            fix="write the URL without it, and give it by netrc, a keyring or UV_INDEX_<NAME>_PASSWORD; or keep the"
+            f" file out of the image: exclude = [{', '.join(map(repr, found))}]",
+        )
 
 
 def _owners(inventory: Inventory, lock: RoleLock) -> dict[str, tuple[str, str]]:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from rayimage.base import ResolvedBase
 from rayimage.builders.checks import check_layers
 from rayimage.builders.project_wheel import build_project_wheel
 from rayimage.builders.wheelhouse import Wheelhouse
+from rayimage.errors import WheelError
 from rayimage.image.assemble import AddedLayer, AssembledImage, assemble
 from rayimage.image.plan import ImagePlan, LayerKind, LayerSpec
 from rayimage.layers import (
@@ -56,6 +56,10 @@ class BuildInput:
     lock: RoleLock
     project: Path
     tree: CodeTree | None
+    indexes: tuple[str, ...] = field(default=(), repr=False)
+    """Package indexes that the specs name, as uv writes them: ``URL`` or ``name=URL``."""
+    accounts: tuple[str, ...] = field(default=(), repr=False)
+    """Other URLs of the specs with credentials in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,20 +143,27 @@ class DirectBuilder:
 
     def _write_wheels(self, item: BuildInput, spec: LayerSpec, target: Path) -> Layer:
         task = self._progress.task(_short(spec.title), spec.size_hint)
+        try:
+            layer = self._install(item, spec, target, task.advance)
+        except WheelError:
+            if not self._wheelhouse.forget_damaged(spec.wheels):
+                raise
+            layer = self._install(item, spec, target, None)
+        task.done(f"{layer.descriptor.size} bytes")
+        return layer
+
+    def _install(self, item: BuildInput, spec: LayerSpec, target: Path, advance: Callable[[int], None] | None) -> Layer:
         wheels = [
             WheelOnDisk(path=self._wheelhouse.fetch(wheel), filename=wheel.filename, digest=wheel.digest)
             for wheel in spec.wheels
         ]
-        layer = write_wheel_layer(wheels, item.inventory.layout, target, task.advance)
-        task.done(f"{layer.descriptor.size} bytes")
-        return layer
+        return write_wheel_layer(wheels, item.inventory.layout, target, advance)
 
     def _project_wheel(self, item: BuildInput, spec: LayerSpec) -> _Made:
         layout = item.inventory.layout
-        with tempfile.TemporaryDirectory(prefix="rayimage-wheel-") as directory:
-            wheel = build_project_wheel(item.project, Path(directory), created=item.plan.config.created)
-            known = replace(spec, title=wheel.filename, key=wheel_layer_key([(wheel.filename, wheel.digest)], layout))
-            return self._cached(known, partial(write_wheel_layer, [wheel], layout))
+        wheel = build_project_wheel(item.project, self._cache.root, self._progress)
+        known = replace(spec, title=wheel.filename, key=wheel_layer_key([(wheel.filename, wheel.digest)], layout))
+        return self._cached(known, partial(write_wheel_layer, [wheel], layout))
 
     def _assemble(self, item: BuildInput, made: Sequence[_Made]) -> BuiltImage:
         check_layers([(_short(m.spec.title), m.layer.files) for m in made], item.inventory, item.lock)
@@ -168,7 +179,10 @@ class DirectBuilder:
         ]
         blobs = (
             *_base_blobs(item.base, image),
-            *(_file_blob(a.descriptor, m.layer.path) for m, a in zip(made, added, strict=True)),
+            *(
+                Blob(descriptor=a.descriptor, open=partial(self._cache.open, m.layer))
+                for m, a in zip(made, added, strict=True)
+            ),
             _bytes_blob(image.manifest.config, image.config.raw),
         )
         return BuiltImage(plan=item.plan, image=image, layers=tuple(layers), blobs=blobs)
@@ -189,13 +203,6 @@ def _base_blobs(base: ResolvedBase, image: AssembledImage) -> list[Blob]:
     return [
         Blob(descriptor=layer, open=partial(base.source.open_blob, layer), origin=base.origin) for layer in inherited
     ]
-
-
-def _file_blob(descriptor: Descriptor, path: Path) -> Blob:
-    def open_file() -> AbstractContextManager[ByteStream]:
-        return path.open("rb")
-
-    return Blob(descriptor=descriptor, open=open_file)
 
 
 def _bytes_blob(descriptor: Descriptor, data: bytes) -> Blob:

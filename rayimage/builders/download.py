@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from rayimage.builders.keyring import keyring_password
 from rayimage.http import patience
 from rayimage.http.failures import ConnectionFailed
 from rayimage.http.redirects import BadRedirect, follow
@@ -41,11 +42,13 @@ class Downloader:
     """HTTP for files and index pages; thread-safe. ``pause`` waits for seconds between tries.
 
     ``accounts`` are URLs with credentials in them: they hold for every URL of the same scheme, host and port, as in uv
-    those of a configured index do. After them netrc is asked (``NETRC``, or the file in the home directory).
+    those of a configured index do. After them netrc is asked (``NETRC``, or the file in the home directory), then, for
+    the password of a user who is named without one, the keyring.
     """
 
     def __init__(self, accounts: Sequence[str] = (), pause: Callable[[float], None] = patience.pause) -> None:
         self._accounts = {origin(url): found for url in accounts if (found := credentials_in(url))}
+        self._services = {origin(url): url for url in accounts}
         # One connection for each thread of a build, so that none waits for another's file.
         connections = max(16, os.cpu_count() or 1)
         self._transport = Transport(policy=patience.RetryPolicy(base=1.0, sleep=pause), connections=connections)
@@ -128,7 +131,14 @@ class Downloader:
             raise Unavailable(reason, temporary=lost.temporary) from lost
 
     def _credentials(self, url: str) -> tuple[str, str] | None:
-        return credentials_in(url) or self._accounts.get(origin(url)) or _netrc_credentials(url)
+        found = credentials_in(url) or self._accounts.get(origin(url))
+        if found and found[1]:
+            return found
+        if there := _netrc_credentials(url):
+            return there
+        if found and (password := keyring_password(self._services.get(origin(url), url), found[0])):
+            return found[0], password
+        return found
 
 
 def _netrc_credentials(url: str) -> tuple[str, str] | None:

@@ -10,7 +10,7 @@ from typing import Literal
 from rayimage import __version__
 from rayimage.builders.source import SourceInfo
 from rayimage.errors import LockError, UsageError
-from rayimage.image.assemble import MAX_LAYERS
+from rayimage.image.assemble import MAX_LAYERS, check_count
 from rayimage.image.plan import ConfigChange, ImagePlan, LayerKind, LayerSpec
 from rayimage.layers import (
     CodeTree,
@@ -50,9 +50,13 @@ class RoleSettings:
 def plan_image(
     settings: RoleSettings, inventory: Inventory, lock: RoleLock, tree: CodeTree | None, source: SourceInfo
 ) -> ImagePlan:
-    """Lay out a role's layers: removals, then wheels (big and stable ones first), the code, and directories."""
+    """Lay out a role's layers: removals, then wheels (big and stable ones first), the code, and directories.
+
+    Raises BaseImageError when there would be too many, UsageError and LockError for what cannot be laid on this base.
+    """
     layers = [*_removal(inventory, lock), *_wheels(settings, inventory, lock), *_code(settings, inventory, tree)]
     layers += _directories(settings, inventory) if layers else []
+    check_count(settings.base_layers, len(layers))
     return ImagePlan(
         role=settings.name,
         platform=lock.platform,
@@ -145,13 +149,17 @@ def _code(settings: RoleSettings, inventory: Inventory, tree: CodeTree | None) -
 
 
 def _directories(settings: RoleSettings, inventory: Inventory) -> list[LayerSpec]:
-    """What layers must leave as it is: install roots, what lies above them and above the code, and the unusual."""
-    layout = inventory.layout
-    above_code = {str(parent) for parent in PurePosixPath(settings.workdir).parents}
+    """What layers must leave as it is: install roots, what lies above them and the code, and the unusual.
+
+    Also the code's own directories, where the base has them: /tmp stays everybody's when code lies in it.
+    """
+    layout, workdir = inventory.layout, settings.workdir
+    along_code = {workdir, *map(str, PurePosixPath(workdir).parents)}
+    below = (f"{layout.prefix}/", f"{workdir}/")
     restated = {
         path: owner
         for path, owner in inventory.directories.items()
-        if path in layout.roots or path in above_code or path.startswith(f"{layout.prefix}/")
+        if path in layout.roots or path in along_code or path.startswith(below)
     }
     if not restated:
         return []

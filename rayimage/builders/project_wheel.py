@@ -1,47 +1,35 @@
-"""The project itself as a wheel (``code = "wheel"``), built in isolation by its own build backend."""
+"""The project itself as a wheel (``code = "wheel"``): built as the packages beside it are."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import subprocess
-import sys
-from datetime import datetime
 from pathlib import Path
 
+from packaging.utils import canonicalize_name
+
+from rayimage.builders.local_wheels import build_local_wheels
 from rayimage.errors import WheelError
 from rayimage.layers import WheelOnDisk
 from rayimage.model.digest import Digest
+from rayimage.model.progress import SILENT, Progress
+from rayimage.specs import LocalPackage
+from rayimage.specs.local import project_name
 
 __all__ = ["build_project_wheel"]
 
 
-def build_project_wheel(project: Path, target: Path, *, created: str) -> WheelOnDisk:
-    """Build ``project``'s wheel into the empty directory ``target``.
+def build_project_wheel(project: Path, cache_dir: Path, progress: Progress = SILENT) -> WheelOnDisk:
+    """The wheel of ``project``, from ``cache_dir`` if its source has not changed.
 
-    ``created`` (RFC 3339) becomes SOURCE_DATE_EPOCH, so that backends which honour it give the same bytes again.
-    Raises WheelError with the backend's last words when the build fails or the wheel needs a compiler's platform.
+    Raises WheelError with the backend's last words when the build fails, or the wheel is not for every platform.
     """
-    epoch = int(datetime.fromisoformat(created.replace("Z", "+00:00")).timestamp())
-    run = subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--outdir", str(target), str(project)],
-        env={**os.environ, "SOURCE_DATE_EPOCH": str(epoch)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    wheels = sorted(target.glob("*.whl"))
-    if run.returncode or len(wheels) != 1:
+    name = project_name(project)
+    if name is None:
         raise WheelError(
-            f"the wheel of {project.name} could not be built",
-            why="\n".join((run.stdout + run.stderr).strip().splitlines()[-8:]),
-            fix="run `python -m build --wheel` in the project and mend what it says",
+            f"the wheel of {project.name} cannot be built",
+            why="no name is written in its pyproject.toml, setup.cfg or setup.py",
+            fix='give [project] in pyproject.toml a name, or use code = "copy"',
         )
-    [wheel] = wheels
-    if not wheel.name.endswith("-none-any.whl"):
-        raise WheelError(
-            f"{wheel.name} is built for this machine",
-            why="the project compiles code, which must happen inside the base image",
-            fix="use code = \"copy\", or publish the project's wheel for the image's platform and require it",
-        )
-    return WheelOnDisk(path=wheel, filename=wheel.name, digest=Digest(hashlib.sha256(wheel.read_bytes()).hexdigest()))
+    local = LocalPackage(name=canonicalize_name(name), directory=project)
+    [built] = build_local_wheels([local], cache_dir, progress)
+    assert built.wheel is not None  # noqa: S101
+    return WheelOnDisk(path=built.wheel, filename=built.wheel.name, digest=Digest.of(built.wheel.read_bytes()))

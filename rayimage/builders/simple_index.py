@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import Any
@@ -33,14 +33,14 @@ class IndexFile:
     sha256: str
 
 
-def configured_indexes(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """The http and https indexes of uv's and pip's variables, in that order, credentials in the URL.
+def configured_indexes(environ: Mapping[str, str] = os.environ, *, more: Sequence[str] = ()) -> tuple[str, ...]:
+    """The http and https indexes of uv's and pip's variables, in that order, then ``more``; credentials in the URL.
 
     uv's ``name=URL`` takes them from ``UV_INDEX_<NAME>_USERNAME`` and ``_PASSWORD``.
     """
     defaults = [environ[name] for name in _DEFAULTS if environ.get(name)]
     extras = [url for name in _EXTRAS for url in environ.get(name, "").split()]
-    found = (_index(text.strip(), environ) for text in (*defaults, *extras))
+    found = (_index(text.strip(), environ) for text in (*defaults, *extras, *more))
     return tuple(dict.fromkeys(url for url in found if is_http(url)))
 
 

@@ -14,8 +14,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from rayimage.errors import UsageError
+from rayimage.files import UNFINISHED
 
 __all__ = ["SourceInfo", "read_source"]
+
+_ELSEWHERE = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +35,25 @@ def read_source(root: Path, *, exclude: Sequence[str] = (), fallback: str) -> So
     """Read the last commit that touched ``root`` outside of ``exclude`` (POSIX paths relative to it).
 
     SOURCE_DATE_EPOCH wins over the commit's time (reproducible-builds.org/specs/source-date-epoch); ``fallback`` is the
-    time used where there is neither. Raises UsageError when SOURCE_DATE_EPOCH is no number.
+    time used outside of a repository and before its first commit. Raises UsageError when SOURCE_DATE_EPOCH is no
+    number, and when git cannot read the repository: the same tree would have another digest here than elsewhere.
+    With SOURCE_DATE_EPOCH the revision is left out then.
     """
     epoch = _source_date_epoch()
-    scope = ["--", ".", *(f":(exclude,literal){path}" for path in exclude)]
-    last = _git(root, "log", "-1", "--format=%H %ct", *scope)
+    if not any((directory / ".git").exists() for directory in (root, *root.resolve().parents)):
+        return SourceInfo(created=epoch or fallback)
+    scope = ["--", ".", f":(exclude,glob)**/*{UNFINISHED}", *(f":(exclude,literal){path}" for path in exclude)]
+    try:
+        last = _git(root, "log", "-1", "--no-show-signature", "--format=%H %ct", *scope)
+        dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=normal", *scope))
+        shallow = _git(root, "rev-parse", "--is-shallow-repository") == "true"
+    except UsageError:
+        if not epoch:
+            raise
+        return SourceInfo(created=epoch)
     if not last:
         return SourceInfo(created=epoch or fallback)
     commit, _, seconds = last.partition(" ")
-    dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=normal", *scope))
-    shallow = _git(root, "rev-parse", "--is-shallow-repository") == "true"
     return SourceInfo(
         created=epoch or _rfc3339(int(seconds)), revision="" if dirty else commit, shallow=shallow and not epoch
     )
@@ -63,10 +75,21 @@ def _rfc3339(seconds: int) -> str:
 
 
 def _git(root: Path, *args: str) -> str:
-    """The output of a git command, empty when there is no git, no repository or no commit."""
+    """The output of a git command, empty before the first commit. Raises UsageError when git does not answer."""
+    # A hook's variables are about the repository that it runs for; messages are matched below.
+    env = {key: value for key, value in os.environ.items() if key not in _ELSEWHERE} | {"LC_ALL": "C"}
     try:
         command = ["git", "-C", str(root), *args]
-        run = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-    except OSError:
+        run = subprocess.run(command, env=env, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    except OSError as error:
+        raise _unknown(root, f"git cannot be started: {error.strerror or error}") from error
+    if run.returncode == 0:
+        return run.stdout.strip()
+    if "does not have any commits yet" in run.stderr:
         return ""
-    return run.stdout.strip() if run.returncode == 0 else ""
+    raise _unknown(root, run.stderr.strip() or f"git {args[0]} ended with {run.returncode}")
+
+
+def _unknown(root: Path, why: str) -> UsageError:
+    fix = "make `git status` work here, or set SOURCE_DATE_EPOCH to build without the commit"
+    return UsageError(f"cannot tell the commit of {root}", why=why, fix=fix)

@@ -28,16 +28,21 @@ class Wheelhouse:
     """Fetches wheels into ``cache_dir/wheels/sha256/<hex>/<filename>``; safe for threads and processes.
 
     ``indexes`` are simple-API URLs, credentials allowed; without any, uv's and pip's environment variables name them.
-    A file gets its name in the cache only after its hash is verified, so whatever is there is right. Partial downloads
-    stay for the next run to continue.
+    ``accounts`` are other URLs with credentials, for files of the same host. A file gets its name in the cache only
+    after its hash is verified, so whatever is there is right. Partial downloads stay for the next run to continue.
     """
 
     def __init__(
-        self, cache_dir: Path, *, indexes: Sequence[str] = (), pause: Callable[[float], None] = patience.pause
+        self,
+        cache_dir: Path,
+        *,
+        indexes: Sequence[str] = (),
+        accounts: Sequence[str] = (),
+        pause: Callable[[float], None] = patience.pause,
     ) -> None:
         self._root = cache_dir / "wheels" / "sha256"
         self._indexes = tuple(indexes) or configured_indexes()
-        self._downloader = Downloader(self._indexes, pause)
+        self._downloader = Downloader((*accounts, *self._indexes), pause)
 
     def fetch(self, wheel: LockedWheel, advance: Advance | None = None) -> Path:
         """The wheel's file; ``advance`` hears how many more bytes are there, in total the wheel's size.
@@ -62,6 +67,14 @@ class Wheelhouse:
                 why=f"{error.strerror or error} ({error.filename or target.parent})",
                 fix="make room, or choose another cache directory",
             ) from error
+
+    def forget_damaged(self, wheels: Sequence[LockedWheel]) -> bool:
+        """Remove stored wheels whose bytes are not the locked ones any more (a bad disk); whether there were any."""
+        stored = [(self._root / wheel.digest.hex / wheel.filename, wheel) for wheel in wheels]
+        damaged = [path for path, wheel in stored if path.is_file() and not _is_right(path, wheel)]
+        for path in damaged:
+            path.unlink(missing_ok=True)
+        return bool(damaged)
 
     def _stored(self, wheel: LockedWheel, target: Path, meter: _Meter) -> Path:
         from filelock import FileLock  # imports asyncio

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,18 +16,26 @@ if TYPE_CHECKING:
 
     from rayimage.report.progress import ConsoleProgress
 
-__all__ = ["App", "pass_app"]
+__all__ = ["App", "leave_quietly", "pass_app"]
+
+_READER_GONE = 128 + 13
+"""What a shell calls a program that SIGPIPE ended."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class App:
-    """The global options, and the two consoles: data goes to ``out`` (stdout), prose and progress to ``err``."""
+    """The global options, and the two consoles: data goes to ``out`` (stdout), prose and progress to ``err``.
 
-    directory: Path
+    Made before the command line is read and filled while it is, so that an error knows how to show itself.
+    """
+
+    directory: Path = field(default_factory=Path.cwd)
     as_json: bool = False
     quiet: bool = False
     verbose: bool = False
     color: str = "auto"
+    answered: bool = False
+    """Whether stdout has its JSON document."""
 
     @cached_property
     def out(self) -> Console:
@@ -52,24 +59,48 @@ class App:
         """Where content is cached: RAYIMAGE_CACHE_DIR, else the platform's cache directory."""
         import platformdirs
 
-        return Path(os.environ.get("RAYIMAGE_CACHE_DIR") or platformdirs.user_cache_path("rayimage"))
+        from rayimage.files import make_ignored
+
+        directory = Path(os.environ.get("RAYIMAGE_CACHE_DIR") or platformdirs.user_cache_path("rayimage"))
+        make_ignored(directory)
+        return directory
+
+    def shown(self, file: Path) -> str:
+        """``file`` as a person in this directory would write it."""
+        return min(os.path.relpath(file, self.directory), str(file), key=len)
+
+    def next_step(self, text: str) -> None:
+        """What a person does now; on stderr, unless quiet or asked for JSON."""
+        if not self.as_json:
+            self.progress.hint(text)
 
     def emit_json(self, data: Any) -> None:
-        """Write one JSON document to stdout."""
-        sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+        """Write the one JSON document to stdout."""
+        import json
+
+        self.answered = True
+        self.emit_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
     def emit_text(self, text: str) -> None:
         """Write plain text to stdout, as it is."""
-        sys.stdout.write(text)
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            leave_quietly()
 
     def _console(self, *, stderr: bool) -> Console:
-        from rich.console import Console
+        from rayimage.cli.console import open_console
 
-        forced = {"always": True, "never": False}.get(self.color)
-        stream = sys.stderr if stderr else sys.stdout
-        # A pipe has no width: tables get a fixed one instead of rich's 80, so that references stay on one line.
-        width = None if stream.isatty() else 140
-        return Console(stderr=stderr, force_terminal=forced, no_color=forced is False or None, width=width)
+        return open_console(stderr=stderr, color=self.color)
+
+
+def leave_quietly() -> None:
+    """End the command because the reader of its output (``head``, ``less``) went away: not an error of ours."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())  # or the interpreter would complain when it flushes at its end
+    raise click.exceptions.Exit(_READER_GONE)
 
 
 pass_app = click.make_pass_decorator(App)

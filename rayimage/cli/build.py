@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from rayimage.cli.app import App, pass_app
 from rayimage.cli.destination import Destination
+from rayimage.cli.emit import show_diff, show_notes
+from rayimage.cli.options import examples
+from rayimage.errors import UsageError
 
 if TYPE_CHECKING:
     from rayimage.builders.direct import BuildInput
@@ -22,14 +25,27 @@ if TYPE_CHECKING:
 __all__ = ["command", "plan_project"]
 
 
-@click.command("build")
-@click.option("--env", "environment", metavar="E", help="Environment to build for; default: the first configured.")
-@click.option("--tag", metavar="T", help="Images are tagged T-<role>; default: a name made of their content.")
-@click.option("--output", metavar="STORE", help="oci:DIR or docker instead of a push.")
+@click.command(
+    "build",
+    epilog=examples(
+        "rayimage build                           # for the first environment of the configuration",
+        "rayimage build --env prod --diff         # and show what changes in its YAML",
+        "rayimage build --output oci:images       # into a directory, without a registry",
+        "rayimage build --json | jq -r '.roles[].reference'",
+    ),
+)
+@click.option("--env", "environment", metavar="ENV", help="Environment to build for; default: the first configured.")
+@click.option("--tag", metavar="TAG", help="Tag images TAG-ROLE; default: a name made of their content.")
+@click.option("--output", metavar="STORE", help="oci:DIR or docker, instead of a push; leaves the YAML alone.")
 @click.option("--builder", type=click.Choice(["direct"]), default="direct", help="How images are made.")
-@click.option("--metadata-file", type=click.Path(dir_okay=False, path_type=Path), help="Write what was built as JSON.")
-@click.option("--dry-run", is_flag=True, help="Stop after the plan.")
-@click.option("--no-emit", is_flag=True, help="Leave the YAML alone.")
+@click.option(
+    "--metadata-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write what was built to FILE, as --json prints it.",
+)
+@click.option("--dry-run", is_flag=True, help="Stop after the plan, and write nothing.")
+@click.option("--no-emit", is_flag=True, help="Push, and leave the YAML alone.")
 @click.option("--diff", "with_diff", is_flag=True, help="Print what changes in the YAML.")
 @pass_app
 def command(
@@ -44,18 +60,20 @@ def command(
     no_emit: bool,
     with_diff: bool,
 ) -> None:
-    """Build, push and write the digests into the KubeRay YAML."""
+    """Build every role on every platform, push, and write the digests into the KubeRay YAML.
+
+    Locks first if nothing is locked yet. Prints the images' references, one a line.
+    """
     from rayimage.cli.plan import show_plan
     from rayimage.config import load_project
-    from rayimage.files import write_atomic
-    from rayimage.kuberay import diff, write_emissions
-    from rayimage.report.metadata import build_metadata
+    from rayimage.kuberay import write_emissions
 
     project = load_project(app.directory)
+    destination = Destination.choose(app, project, environment, output)
+    destination.check_tag(tag, project)
     if dry_run:
         show_plan(app, project)
         return
-    destination = Destination.choose(app, project, environment, output)
     outputs = [path.resolve() for path in (destination.layout, metadata_file) if path]
     inputs = plan_project(app, project, outputs)
     release = _make(app, inputs)
@@ -65,46 +83,54 @@ def command(
     published = destination.send(app, release, tag)
     write_emissions(emissions)
 
-    metadata = build_metadata(release, references=references, published=published, times=app.progress.times)
-    metadata["files"] = [str(emission.file) for emission in emissions if emission.changed]
+    metadata = _metadata(app, release, references, published, emissions)
     if metadata_file:
-        write_atomic(metadata_file, (json.dumps(metadata, indent=2) + "\n").encode())
-    sent = "uploaded" if destination.kind == "push" else "written"
-    _show(app, release, published, emissions, sent=sent)
+        _write_metadata(metadata_file, metadata)
+    _show(app, destination, release, published, emissions)
     if app.as_json:
         app.emit_json(metadata)
         return
-    for name in (*references.values(), *destination.local_names(release, tag).values()):
+    for name in destination.names(release, tag).values():
         app.emit_text(f"{name}\n")
     if with_diff:
-        app.emit_text("".join(diff(emission) for emission in emissions))
+        show_diff(app, emissions)
 
 
-def plan_project(app: App, project: Project, outputs: Sequence[Path] = ()) -> tuple[BuildInput, ...]:
-    """Base, lock and plan of every role and platform; a project that was never locked is locked now."""
+def plan_project(
+    app: App, project: Project, outputs: Sequence[Path] = (), *, keep: bool = True
+) -> tuple[BuildInput, ...]:
+    """Base, lock and plan of every role and platform.
+
+    A project that was never locked is locked now; ``keep`` says whether the locks are written.
+    """
     from rayimage.cli import stages
-    from rayimage.lock import Options, lock_path, write_lock
+    from rayimage.cli.lock import keep_locks
+    from rayimage.lock import Options
 
     targets = stages.find_targets(app, project, pinned=True)
-    requests = stages.requests_of(project, targets)
-    locks = stages.locked(project, requests)
+    requests = stages.requests_of(app, project, targets)
+    locks = stages.read_locks(project, requests).usable()
     if locks is None:
-        app.progress.note("no lock yet: locking now")
+        app.progress.note("no lock yet: locking now" if keep else "no lock yet: resolving for this plan only")
         options = Options(preferences=stages.preferences(project, requests))
         locks = stages.resolve_locks(app, project, requests, options)
-        for lock in locks:
-            write_lock(lock, lock_path(project.lockfiles, lock.role, lock.platform))
+        if keep:
+            keep_locks(app, app.err, project, locks)
     with app.progress.stage("plan"):
-        return stages.plan_targets(project, targets, locks, outputs)
+        return stages.with_accounts(stages.plan_targets(project, targets, locks, outputs), requests)
 
 
 def _make(app: App, inputs: tuple[BuildInput, ...]) -> Release:
     from rayimage.builders.direct import DirectBuilder
     from rayimage.builders.publish import release_of
+    from rayimage.builders.simple_index import configured_indexes
     from rayimage.builders.wheelhouse import Wheelhouse
     from rayimage.layers import LayerCache
 
-    builder = DirectBuilder(LayerCache(app.cache_dir), Wheelhouse(app.cache_dir), app.progress)
+    more = tuple(dict.fromkeys(index for each in inputs for index in each.indexes))
+    accounts = tuple(dict.fromkeys(account for each in inputs for account in each.accounts))
+    wheelhouse = Wheelhouse(app.cache_dir, indexes=configured_indexes(more=more), accounts=accounts)
+    builder = DirectBuilder(LayerCache(app.cache_dir), wheelhouse, app.progress)
     with app.progress.stage("layers"):
         return release_of(builder.build(inputs))
 
@@ -117,7 +143,6 @@ def _emissions(
     inputs: tuple[BuildInput, ...],
 ) -> tuple[Emission, ...]:
     """The YAML edits, worked out and proved before anything is sent."""
-    from rayimage.cli.emit import show_notes
     from rayimage.kuberay import Images, emit_files
 
     if not destination.manifests:
@@ -132,23 +157,50 @@ def _emissions(
     return emissions
 
 
+def _metadata(
+    app: App,
+    release: Release,
+    references: Mapping[str, Reference],
+    published: tuple[PublishedRole, ...],
+    emissions: tuple[Emission, ...],
+) -> dict[str, Any]:
+    from rayimage.report.metadata import build_metadata
+
+    metadata = build_metadata(release, references=references, published=published, times=app.progress.times)
+    return metadata | {"files": [str(emission.file) for emission in emissions if emission.changed]}
+
+
+def _write_metadata(file: Path, metadata: Mapping[str, Any]) -> None:
+    from rayimage.files import write_atomic
+
+    try:
+        write_atomic(file, (json.dumps(metadata, indent=2) + "\n").encode())
+    except OSError as error:
+        raise UsageError(
+            f"--metadata-file {file} cannot be written",
+            why=error.strerror or str(error),
+            fix="name a file in a directory that is yours; the build itself is done",
+        ) from error
+
+
 def _show(
     app: App,
+    destination: Destination,
     release: Release,
     published: tuple[PublishedRole, ...],
     emissions: tuple[Emission, ...],
-    *,
-    sent: str,
 ) -> None:
-    from rayimage.cli.emit import shown
-    from rayimage.report.tables import show_built, show_published
+    from rayimage.report.tables import show_built, summary
 
     if app.quiet:
         return
     outcomes = {digest: outcome for role in published for digest, outcome in role.outcomes.items()}
-    for images in release.images.values():
-        show_built(app.err, images, outcomes, sent)
-    if published:
-        show_published(app.err, published, app.progress.times, sent)
+    images = [image for images in release.images.values() for image in images]
+    show_built(app.err, images, outcomes, sent=destination.sent, unchanged=app.verbose)
+    seconds = sum(app.progress.times.values())
+    app.progress.note(summary(images, outcomes, sent=destination.sent, seconds=seconds))
     for emission in emissions:
-        app.progress.note(f"{shown(emission.file)}: {'updated' if emission.changed else 'up to date'}")
+        app.progress.note(f"{app.shown(emission.file)}: {'updated' if emission.changed else 'up to date'}")
+    changed = [app.shown(emission.file) for emission in emissions if emission.changed]
+    if changed:
+        app.next_step(f"commit or apply {', '.join(changed)}")

@@ -50,6 +50,17 @@ class Destination:
             return cls(kind="docker", local_name=project.repository or project.root.name.lower())
         raise UsageError(f"--output {output!r} is unknown", fix="use oci:DIR or docker, or leave it out to push")
 
+    @property
+    def sent(self) -> str:
+        """What happens to a layer that is not there yet."""
+        return {"push": "uploaded", "oci": "written", "docker": "loaded"}[self.kind]
+
+    @staticmethod
+    def check_tag(tag: str | None, project: Project) -> None:
+        """Raise UsageError for a ``--tag`` that makes no tag with a role's name, before anything is built."""
+        for role in project.roles if tag is not None else ():
+            Reference("example.com", "image").with_tag(f"{tag}-{role.name}")
+
     def references(self, release: Release, tag: str) -> dict[str, Reference]:
         """``repository:tag-role@digest`` per role of a push, else nothing."""
         if self.repository is None:
@@ -63,6 +74,7 @@ class Destination:
         """Store the release; an Engine has no manifests to tell of, so a load publishes nothing."""
         from rayimage.builders.publish import publish
 
+        app.progress.call(_titles(release))
         if self.kind == "docker":
             self._load(app, release, tag)
             return ()
@@ -96,8 +108,25 @@ class Destination:
                         why=f"it runs {architecture}, the image is for {', '.join(sorted(by_architecture))}",
                         fix=f'add "linux/{architecture}" to platforms',
                     )
-                load(by_architecture[architecture], self.local_names(release, tag)[role], client, app.progress)
+                load(by_architecture[architecture], self.names(release, tag)[role], client, app.progress)
 
-    def local_names(self, release: Release, tag: str) -> Mapping[str, str]:
-        """What an Engine calls the images."""
-        return {role: f"{self.local_name}:{tag}-{role}" for role in release.tops} if self.kind == "docker" else {}
+    def names(self, release: Release, tag: str) -> Mapping[str, str]:
+        """What a person calls the images, by role: pushed references, ``oci:DIR:TAG``, or the Engine's names."""
+        if self.layout is not None:
+            return {role: f"oci:{self.layout}:{tag}-{role}" for role in release.tops}
+        if self.kind == "docker":
+            return {role: f"{self.local_name}:{tag}-{role}" for role in release.tops}
+        return {role: str(reference) for role, reference in self.references(release, tag).items()}
+
+
+def _titles(release: Release) -> dict[str, str]:
+    """What the blobs hold, by the short digests that uploads are reported under."""
+    from rayimage.image.plan import LayerKind
+
+    images = [image for images in release.images.values() for image in images]
+    titles = {image.manifest.config.digest.short: f"config of {image.plan.label}" for image in images}
+    for image in images:
+        for layer in image.layers:
+            short = layer.descriptor.digest.short
+            titles[short] = f"base layer {short}" if layer.kind is LayerKind.BASE else layer.title
+    return titles

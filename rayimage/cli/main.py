@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import importlib
-import os
-from pathlib import Path
 
 import click
 
 from rayimage import __version__
 from rayimage.cli.app import App
+from rayimage.cli.options import global_options
 
 __all__ = ["cli"]
 
 # name → what it does; the module of that name in rayimage.cli holds the command. `--help` imports none of them.
 COMMANDS = {
+    "init": "Write a first configuration from what the project has.",
     "lock": "Lock every role's packages against its base image.",
     "plan": "Show what a build would do.",
     "build": "Build, push and write the digests into the KubeRay YAML.",
     "emit": "Write image references and rayVersion into KubeRay YAML.",
+    "inspect": "Show what an image contains.",
 }
 
 
@@ -32,8 +33,9 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             self._suggest(ctx, cmd_name)
             return None
-        module = importlib.import_module(f"rayimage.cli.{cmd_name}")
-        command: click.Command = module.command
+        command: click.Command = importlib.import_module(f"rayimage.cli.{cmd_name}").command
+        if not any(parameter.name == "as_json" for parameter in command.params):
+            command.params += global_options(hidden=True)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -49,22 +51,14 @@ class _Commands(click.Group):
             ctx.fail(f"No such command {name!r}. Did you mean {close[0]!r}?")
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, "--version", prog_name="rayimage")
-@click.option(
-    "-C",
-    "directory",
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
-    default=Path(),
-    metavar="DIR",
-    help="Run as if started in DIR.",
+@click.group(
+    cls=_Commands,
+    params=global_options(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Global options may also follow the command. `rayimage COMMAND --help` has examples.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print data as JSON on stdout, and nothing else there.")
-@click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors.")
-@click.option("-v", "--verbose", is_flag=True, help="Every step, and tracebacks.")
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colours and bars.")
+@click.version_option(__version__, "--version", prog_name="rayimage")
 @click.pass_context
-def cli(ctx: click.Context, *, directory: Path, as_json: bool, quiet: bool, verbose: bool, color: str) -> None:
+def cli(ctx: click.Context) -> None:
     """Turn a Python project into the container images a Ray cluster on Kubernetes runs."""
-    os.chdir(directory)
-    ctx.obj = App(directory=Path.cwd(), as_json=as_json, quiet=quiet, verbose=verbose, color=color)
+    ctx.ensure_object(App)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rayimage.cli.app import App, pass_app
+from rayimage.cli.options import examples
 
 if TYPE_CHECKING:
     from rayimage.config import Project
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
 __all__ = ["command", "show_plan"]
 
 
-@click.command("plan")
+@click.command("plan", epilog=examples("rayimage plan", "rayimage plan --json | jq '.[].layers[].title'"))
 @pass_app
 def command(app: App) -> None:
-    """Show what a build would do."""
+    """Show what a build would do: every layer, its size, and whether it was built before.
+
+    Nothing is written. A project that is not locked yet is resolved for this plan only.
+    """
     from rayimage.config import load_project
 
     show_plan(app, load_project(app.directory))
@@ -30,7 +34,7 @@ def show_plan(app: App, project: Project) -> None:
     from rayimage.report.metadata import plan_data
     from rayimage.report.tables import show_plans
 
-    plans = [item.plan for item in plan_project(app, project)]
+    plans = [item.plan for item in plan_project(app, project, keep=False)]
     cache = LayerCache(app.cache_dir)
     keys = {layer.key for plan in plans for layer in plan.layers if layer.key}
     found = {key: cache.get(key) for key in keys}
@@ -39,3 +43,4 @@ def show_plan(app: App, project: Project) -> None:
         app.emit_json(plan_data(plans, cached))
     else:
         show_plans(app.out, plans, cached)
+        app.next_step("`rayimage build`, or `rayimage build --output oci:DIR` to try it without a registry")

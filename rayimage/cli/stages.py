@@ -9,43 +9,50 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from packaging.utils import NormalizedName
+from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from rayimage.base import ResolvedBase, check_bases, read_inventory, resolve_base
-from rayimage.builders.direct import BuildInput
-from rayimage.builders.planner import RoleSettings, plan_image
-from rayimage.builders.source import read_source
 from rayimage.cli.app import App
 from rayimage.config import Project, Role
-from rayimage.errors import ConfigError, LockError
-from rayimage.layers import CodeTree, collect_code
+from rayimage.errors import BaseImageError, ConfigError, LockError
 from rayimage.lock import (
     LockRequest,
     Options,
-    check_environment,
-    lock_inputs,
+    Rules,
     lock_path,
     read_lock,
     read_preferences,
+    read_previous,
     resolve,
+    what_changed,
 )
+from rayimage.model.digest import Digest
 from rayimage.model.inventory import Inventory
 from rayimage.model.lock import RoleLock
 from rayimage.model.platform import Platform
 from rayimage.model.reference import Reference
-from rayimage.specs import collect_specs
+from rayimage.report.progress import Aside
+from rayimage.specs import RoleSpecs, collect_specs
+
+if TYPE_CHECKING:
+    from rayimage.builders.direct import BuildInput
+    from rayimage.builders.planner import RoleSettings
+    from rayimage.layers import CodeTree
 
 __all__ = [
+    "Locked",
     "Target",
     "export_path",
     "find_targets",
-    "locked",
     "plan_targets",
     "preferences",
+    "read_locks",
     "requests_of",
     "resolve_locks",
+    "with_accounts",
 ]
 
 
@@ -64,6 +71,29 @@ class Target:
         return (self.role.name, str(self.platform))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locked:
+    """The locks on disk for some requests, in their order; ``problems`` maps a file's name to what is wrong with it."""
+
+    locks: tuple[RoleLock, ...]
+    problems: Mapping[str, str]
+    any_file: bool
+
+    def usable(self) -> tuple[RoleLock, ...] | None:
+        """The locks, None when there is no file at all yet. Raises LockError when one has a problem."""
+        if not self.any_file:
+            return None
+        if self.problems:
+            fix = "run `rayimage lock` and commit the result"
+            raise LockError("the locks do not fit the project", why=self.why, fix=fix)
+        return self.locks
+
+    @property
+    def why(self) -> str:
+        """The problems, one a line."""
+        return "\n".join(f"{name} {why}" for name, why in self.problems.items())
+
+
 def find_targets(app: App, project: Project, *, pinned: bool) -> tuple[Target, ...]:
     """Resolve and read every role's base on every platform.
 
@@ -71,35 +101,57 @@ def find_targets(app: App, project: Project, *, pinned: bool) -> tuple[Target, .
     not change what is built.
     """
     targets = []
+    inventories: dict[Digest, Inventory] = {}
     with app.progress.stage("base"):
         for role in project.roles:
             for platform in role.platforms:
-                text = _pinned_text(project, role, platform) if pinned else role.base
-                base = resolve_base(text, platform, root=project.root)
-                inventory = read_inventory(base, cache_dir=app.cache_dir, progress=app.progress)
-                targets.append(Target(role=role, platform=platform, base=base, inventory=inventory))
+                base = _resolve(project, role, platform, pinned=pinned)
+                if base.digest not in inventories:
+                    inventory = read_inventory(base, cache_dir=app.cache_dir, progress=app.progress)
+                    inventories[base.digest] = inventory
+                targets.append(Target(role=role, platform=platform, base=base, inventory=inventories[base.digest]))
         check_bases({" ".join(target.key): target.inventory for target in targets}, app.progress)
     return tuple(targets)
 
 
-def requests_of(project: Project, targets: Sequence[Target]) -> tuple[LockRequest, ...]:
-    """What there is to lock: each target with its role's specs."""
+def requests_of(app: App, project: Project, targets: Sequence[Target]) -> tuple[LockRequest, ...]:
+    """What there is to lock: each target with its role's specs, the packages that lie beside the project built."""
+    roles = {target.role.name: target.role for target in targets}
+    specs = {name: _specs(app, project, role) for name, role in roles.items()}
+    for note in dict.fromkeys(note for each in specs.values() for note in each.notes):
+        app.progress.warn(note)
     return tuple(
         LockRequest(
             role=target.role.name,
             platform=target.platform,
             base=target.role.base,
             inventory=target.inventory,
-            specs=collect_specs(
-                root=project.root,
-                requirements=target.role.requirements,
-                project=target.role.project,
-                extras=target.role.extras,
-                dependency_groups=target.role.dependency_groups,
+            specs=specs[target.role.name],
+            rules=Rules(
+                base_packages=project.base_packages,
+                allow_skew=frozenset(map(canonicalize_name, project.allow_skew)),
+                indexes={canonicalize_name(name): url for name, url in target.role.index.items()},
             ),
         )
         for target in targets
     )
+
+
+def _specs(app: App, project: Project, role: Role) -> RoleSpecs:
+    specs = collect_specs(
+        root=project.root,
+        requirements=role.requirements,
+        project=role.project,
+        extras=role.extras,
+        dependency_groups=role.dependency_groups,
+        from_lock=role.from_lock,
+        cache_dir=app.cache_dir,
+    )
+    if not specs.local:
+        return specs
+    from rayimage.builders.local_wheels import build_local_wheels
+
+    return specs.with_local(build_local_wheels(specs.local, app.cache_dir, app.progress))
 
 
 def resolve_locks(
@@ -108,14 +160,14 @@ def resolve_locks(
     """Resolve all requests together, with what is locked already and the committed exports as preferences."""
     previous = {}
     for request in requests:
-        file = lock_path(project.lockfiles, request.role, request.platform)
-        if file.exists():
-            previous[(request.role, str(request.platform))] = read_lock(file)
+        lock, complaint = read_previous(lock_path(project.lockfiles, request.role, request.platform))
+        if complaint:
+            app.progress.warn(f"{complaint}; it is made anew")
+        if lock:
+            previous[request.key] = lock
     options = replace(options, directory=project.root, cache_dir=app.cache_dir)
     with app.progress.stage("lock"):
-        locks = resolve(requests, options, previous=previous, progress=app.progress)
-    _warn_of_broken(app, requests, locks)
-    return locks
+        return resolve(requests, options, previous=previous, progress=Aside(app.progress))
 
 
 def preferences(project: Project, requests: Sequence[LockRequest]) -> Mapping[NormalizedName, Version]:
@@ -133,29 +185,41 @@ def export_path(directory: Path, role: str, platform: Platform) -> Path:
     return directory / f"requirements.{role}-{platform.architecture}.txt"
 
 
-def locked(project: Project, requests: Sequence[LockRequest]) -> tuple[RoleLock, ...] | None:
-    """The locks on disk for ``requests``, None when there is none at all yet.
-
-    Raises LockError when some are missing or any was made for other inputs than today's.
-    """
+def read_locks(project: Project, requests: Sequence[LockRequest]) -> Locked:
+    """The locks on disk for ``requests``, and which are missing, unreadable or made for other inputs than today's."""
     files = [lock_path(project.lockfiles, request.role, request.platform) for request in requests]
-    if not any(file.exists() for file in files):
-        return None
-    locks = []
-    for request, file in zip(requests, files, strict=True):
-        if not file.exists():
-            raise LockError(f"{file.name} is missing", why="other roles are locked, this one is not", fix=_LOCK)
+    states = {file: _read(file, request) for file, request in zip(files, requests, strict=True)}
+    return Locked(
+        locks=tuple(lock for lock, _ in states.values() if lock),
+        problems={file.name: problem for file, (_, problem) in states.items() if problem},
+        any_file=any(file.exists() for file in files),
+    )
+
+
+def _read(file: Path, request: LockRequest) -> tuple[RoleLock | None, str]:
+    if not file.exists():
+        return None, "is missing"
+    try:
         lock = read_lock(file)
-        if lock.inputs != lock_inputs(request):
-            raise LockError(f"{file.name} is stale", why=_changed(lock, request), fix=_LOCK)
-        locks.append(lock)
-    return tuple(locks)
+    except LockError as error:
+        return None, f"cannot be used: {error.why or error.what}"
+    changed = what_changed(lock, request)
+    if not request.specs.local:
+        return lock, f"is stale: {changed}" if changed else ""
+    from rayimage.builders.local_wheels import with_local_wheels
+
+    return with_local_wheels(lock, request.specs.local), f"is stale: {changed}" if changed else ""
 
 
 def plan_targets(
     project: Project, targets: Sequence[Target], locks: Sequence[RoleLock], outputs: Sequence[Path] = ()
 ) -> tuple[BuildInput, ...]:
     """Plan every target's image; ``outputs`` are files and directories that this build writes."""
+    from rayimage.builders.direct import BuildInput
+    from rayimage.builders.planner import plan_image
+    from rayimage.builders.source import read_source
+    from rayimage.layers import collect_code
+
     generated = _generated_files(project, outputs)
     source = read_source(project.root, exclude=generated, fallback=_base_created(targets[0].base))
     trees: dict[tuple[str, ...], CodeTree] = {}
@@ -175,7 +239,29 @@ def plan_targets(
     return tuple(inputs)
 
 
+def with_accounts(inputs: Sequence[BuildInput], requests: Sequence[LockRequest]) -> tuple[BuildInput, ...]:
+    """``inputs`` with where their specs say that packages are, for downloads; credentials included.
+
+    Raises ConfigError when these credentials would be copied into the image.
+    """
+    from rayimage.builders.checks import check_no_passwords
+
+    for each, request in zip(inputs, requests, strict=True):
+        if each.tree:
+            check_no_passwords(each.tree, [name for name, _ in request.specs.files])
+    return tuple(
+        replace(
+            each,
+            indexes=(*request.specs.indexes, *(f"rayimage-{n}={url}" for n, url in request.rules.indexes.items())),
+            accounts=request.specs.accounts,
+        )
+        for each, request in zip(inputs, requests, strict=True)
+    )
+
+
 def _settings(target: Target) -> RoleSettings:
+    from rayimage.builders.planner import RoleSettings
+
     role = target.role
     return RoleSettings(
         name=role.name,
@@ -188,35 +274,25 @@ def _settings(target: Target) -> RoleSettings:
     )
 
 
-_LOCK = "run `rayimage lock` and commit the result"
-
-
-def _warn_of_broken(app: App, requests: Sequence[LockRequest], locks: Sequence[RoleLock]) -> None:
-    """Name every base package that a move breaks; what the base itself breaks is its own affair."""
-    broken: dict[str, list[str]] = {}
-    for request, lock in zip(requests, locks, strict=True):
-        for problem in check_environment(request.inventory, lock, {}).new:
-            broken.setdefault(str(problem), []).append(request.subject)
-    for text, subjects in broken.items():
-        app.progress.warn(f"{text} ({', '.join(subjects)})")
+def _resolve(project: Project, role: Role, platform: Platform, *, pinned: bool) -> ResolvedBase:
+    text = _pinned_text(project, role, platform) if pinned else role.base
+    try:
+        return resolve_base(text, platform, root=project.root)
+    except BaseImageError as error:
+        if text == role.base:
+            raise
+        why = f"{error.why}; it is the image that was locked"
+        fix = "see what the tag's image of today would change: rayimage lock --upgrade-base"
+        raise BaseImageError(error.what, why=why, fix=fix) from error
 
 
 def _pinned_text(project: Project, role: Role, platform: Platform) -> str:
-    file = lock_path(project.lockfiles, role.name, platform)
-    if role.base.startswith("oci:") or not file.exists():
+    if role.base.startswith("oci:"):
         return role.base
-    base = read_lock(file).base
-    return str(Reference.parse(role.base).with_digest(base.digest)) if base.reference == role.base else role.base
-
-
-def _changed(lock: RoleLock, request: LockRequest) -> str:
-    if lock.base.reference != request.base:
-        return f"it was made for base {lock.base.reference}, the configuration says {request.base}"
-    if lock.base.digest != request.inventory.image:
-        then, now = lock.base.digest.short, request.inventory.image.short
-        return f"the base {request.base} was {then} when it was made and is {now} now"
-    files = ", ".join(name for name, _ in request.specs.files)
-    return f"the requirements changed since ({files})"
+    lock, _ = read_previous(lock_path(project.lockfiles, role.name, platform))
+    if lock is None or lock.base.reference != role.base:
+        return role.base
+    return str(Reference.parse(role.base).with_digest(lock.base.digest))
 
 
 def _generated_files(project: Project, outputs: Sequence[Path]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ once, each with the path to its key. Importing this package is cheap: pydantic i
 
 from __future__ import annotations
 
-from rayimage.config.load import load_project
+from rayimage.config.load import find_configuration, load_project
 from rayimage.config.project import Environment, Project, Role, repository_of
 
-__all__ = ["Environment", "Project", "Role", "load_project", "repository_of"]
+__all__ = ["Environment", "Project", "Role", "find_configuration", "load_project", "repository_of"]

@@ -7,12 +7,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from packaging.utils import canonicalize_name
+from packaging.pylock import is_valid_pylock_path
+from packaging.utils import canonicalize_name, is_normalized_name
 
 from rayimage.model.platform import Platform
 from rayimage.model.reference import Reference
 from rayimage.specs.pyproject import Pyproject
+from rayimage.specs.setup_cfg import SetupCfg
 from rayimage.specs.wording import did_you_mean
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "a_base",
     "a_gate",
     "a_name",
+    "a_package",
     "a_platform",
     "a_repository",
     "a_text",
@@ -28,11 +32,13 @@ __all__ = [
     "a_variable",
     "a_workdir",
     "all_distinct",
+    "an_index",
     "at_least_one",
 ]
 
 PROMOTED_FROM = "promoted-from:"
 _GATES = ("signature", "sbom", "provenance")
+_LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # What `uname -m` and Docker's older names call OCI's architectures.
@@ -45,6 +51,8 @@ class Facts:
 
     root: Path
     pyproject: Pyproject | None
+    has_lock: bool = False
+    """Whether a role takes its versions from a lock: then the lock knows the extras and groups, not pyproject.toml."""
 
     def a_file(self, text: str) -> str:
         """The path of an existing file, relative to the project's root."""
@@ -54,7 +62,9 @@ class Facts:
 
     def an_extra(self, text: str) -> str:
         """The name of one of the project's extras."""
-        return self._listed("extra", text, self.pyproject.extras if self.pyproject else ())
+        setup_cfg = self._setup_cfg
+        known = setup_cfg.extras if setup_cfg else self.pyproject.extras if self.pyproject else ()
+        return self._listed("extra", text, known)
 
     def a_group(self, text: str) -> str:
         """The name of one of the project's dependency groups."""
@@ -62,9 +72,26 @@ class Facts:
 
     def project(self, wanted: bool) -> bool:  # noqa: FBT001 - the value itself
         """Whether the project's own dependencies are wanted, which it must then have."""
-        if wanted and not (self.pyproject and self.pyproject.has_project):
-            raise ValueError("true needs a pyproject.toml with a [project] table")
+        there = self.has_lock or self._setup_cfg or (self.pyproject and self.pyproject.has_project)
+        if wanted and not there:
+            raise ValueError("true needs a pyproject.toml with a [project] table, or a setup.cfg with [options]")
         return wanted
+
+    def a_lock(self, text: str) -> str:
+        """A lock of another tool, told by its name."""
+        name = Path(self.a_file(text)).name
+        if name not in _LOCKS and not is_valid_pylock_path(Path(name)):
+            raise ValueError(f"must be one of {', '.join(_LOCKS)}, or pylock.NAME.toml, not {text!r}")
+        return text
+
+    @property
+    def _setup_cfg(self) -> SetupCfg | None:
+        """The project's setup.cfg, where that stands in for a [project] table."""
+        path = self.root / "setup.cfg"
+        if (self.pyproject and self.pyproject.has_project) or not path.is_file():
+            return None
+        setup_cfg = SetupCfg.read(path)
+        return setup_cfg if setup_cfg.has_options else None
 
     def code(self, how: str) -> str:
         """How the code gets into the image; as a wheel only if one can be built."""
@@ -73,11 +100,15 @@ class Facts:
         return how
 
     def _listed(self, kind: str, text: str, names: Iterable[str]) -> str:
-        if not self.pyproject:
+        if self.has_lock:
+            return text
+        setup_cfg = self._setup_cfg if kind == "extra" else None
+        if not self.pyproject and not setup_cfg:
             raise ValueError(f"there is no pyproject.toml in {self.root} to take {kind} {text!r} from")
         known = [canonicalize_name(name) for name in names]
         if canonicalize_name(text) not in known:
-            raise ValueError(f"pyproject.toml has no {kind} {text!r}{did_you_mean(canonicalize_name(text), known)}")
+            file = "setup.cfg" if setup_cfg else "pyproject.toml"
+            raise ValueError(f"{file} has no {kind} {text!r}{did_you_mean(canonicalize_name(text), known)}")
         return text
 
 
@@ -153,6 +184,22 @@ def a_variable(text: str) -> str:
     """The name of an environment variable."""
     if not _VARIABLE.fullmatch(text):
         raise ValueError("the name of a variable must be letters, digits and '_', not starting with a digit")
+    return text
+
+
+def a_package(text: str) -> str:
+    """The name of a Python package; normalised."""
+    if not is_normalized_name(canonicalize_name(text)):
+        raise ValueError(f"must be the name of a package alone, not {text!r}")
+    return canonicalize_name(text)
+
+
+def an_index(text: str) -> str:
+    """The URL of a package index (the simple repository API)."""
+    parts = urlsplit(text)
+    # Not quoted in the message: the URL may have a password in it.
+    if parts.scheme not in ("http", "https", "file") or not (parts.netloc or parts.path.strip("/")):
+        raise ValueError("must be the URL of a package index, for example https://index.example.com/cu128")
     return text
 
 

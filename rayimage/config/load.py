@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from rayimage.config.project import Environment, Project, Role
 from rayimage.errors import ConfigError
 from rayimage.model.platform import Platform
-from rayimage.specs.pyproject import Pyproject, read_toml
+from rayimage.specs.pyproject import Pyproject
+from rayimage.specs.toml import read_toml
 
 if TYPE_CHECKING:
     from rayimage.config.schema import Common, Config, RoleTable
 
-__all__ = ["load_project"]
+__all__ = ["find_configuration", "load_project", "read_project"]
 
 _DEFAULT_PLATFORM = "linux/amd64"
 _DEFAULT_WORKDIR = "/home/ray/app"
@@ -27,12 +29,29 @@ def load_project(directory: Path) -> Project:
     Raises ConfigError when there is none, when one directory has both, when a file is not TOML, and when the table is
     wrong: then with one problem for each fault.
     """
-    source, table, pyproject = _find(directory)
+    found = _find(directory.absolute())
+    if found is None:
+        raise ConfigError(
+            f"no configuration in {directory.absolute()} or above it",
+            why="there is no rayimage.toml, and no pyproject.toml with a [tool.rayimage] table",
+            fix="run `rayimage init` in the project's directory",
+        )
+    return read_project(*found)
+
+
+def find_configuration(directory: Path) -> Path | None:
+    """The file that ``load_project`` would read, None when there is none; raises ConfigError as it does on the way."""
+    found = _find(directory.absolute())
+    return found[0] if found else None
+
+
+def read_project(source: Path, table: Mapping[str, Any], pyproject: Pyproject | None) -> Project:
+    """The project that ``table``, in the file ``source``, describes; raises ConfigError for a wrong one."""
     from rayimage.config.across import across
     from rayimage.config.checks import Facts
     from rayimage.config.schema import parse
 
-    parsed = parse(table, Facts(root=source.parent, pyproject=pyproject))
+    parsed = parse(table, Facts(root=source.parent, pyproject=pyproject, has_lock=_names_lock(table)))
     problems = (*(parsed if isinstance(parsed, tuple) else ()), *across(table))
     if isinstance(parsed, tuple) or problems:
         count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
@@ -41,9 +60,15 @@ def load_project(directory: Path) -> Project:
     return _project(source, parsed)
 
 
-def _find(directory: Path) -> tuple[Path, Mapping[str, Any], Pyproject | None]:
-    """The file, its table, and the pyproject.toml beside it (which may be the file)."""
-    start = directory.absolute()
+def _names_lock(table: Mapping[str, Any]) -> bool:
+    """Whether any role takes its versions from a lock of another tool."""
+    images = table.get("images")
+    roles = images.values() if isinstance(images, dict) else ()
+    return any(isinstance(each, Mapping) and "from-lock" in each for each in (table, *roles))
+
+
+def _find(start: Path) -> tuple[Path, Mapping[str, Any], Pyproject | None] | None:
+    """The file, its table, and the pyproject.toml beside it (which may be the file); None when there is none."""
     for place in (start, *start.parents):
         own, shared = place / "rayimage.toml", place / "pyproject.toml"
         pyproject = Pyproject.read(shared) if shared.is_file() else None
@@ -58,11 +83,7 @@ def _find(directory: Path) -> tuple[Path, Mapping[str, Any], Pyproject | None]:
             if not isinstance(embedded, dict):
                 raise ConfigError(f"{shared}: tool.rayimage must be a table", fix="write [tool.rayimage]")
             return shared, embedded, pyproject
-    raise ConfigError(
-        f"no configuration in {start} or above it",
-        why="there is no rayimage.toml, and no pyproject.toml with a [tool.rayimage] table",
-        fix="run `rayimage init` in the project's directory",
-    )
+    return None
 
 
 def _project(source: Path, config: Config) -> Project:
@@ -84,7 +105,9 @@ def _project(source: Path, config: Config) -> Project:
         roles=tuple(_role(name, config, table, root) for name, table in config.images.items()),
         environments=environments,
         default_environment=next(iter(environments), None),
-        lockfiles=root / config.lockfiles,
+        lockfiles=Path(os.path.normpath(root / config.lockfiles)),
+        base_packages=config.base_packages,
+        allow_skew=tuple(config.allow_skew),
     )
 
 
@@ -95,6 +118,7 @@ def _role(name: str, common: Config, own: RoleTable, root: Path) -> Role:
         platforms=_platforms(own, common),
         requirements=tuple(root / path for path in _joined(common.requirements, own.requirements)),
         project=bool(own.project if own.project is not None else common.project),
+        from_lock=root / from_lock if (from_lock := own.from_lock or common.from_lock) else None,
         extras=_joined(common.extras, own.extras),
         dependency_groups=_joined(common.dependency_groups, own.dependency_groups),
         code=own.code or common.code or "copy",
@@ -103,6 +127,7 @@ def _role(name: str, common: Config, own: RoleTable, root: Path) -> Role:
         labels={**common.labels, **own.labels},
         worker_groups=tuple(own.worker_groups or ()),
         exclude=_joined(common.exclude, own.exclude),
+        index={**common.index, **own.index},
     )
 
 

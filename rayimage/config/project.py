@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -13,8 +13,9 @@ from rayimage.model.platform import Platform
 from rayimage.model.reference import Reference
 from rayimage.specs.wording import did_you_mean
 
-__all__ = ["Code", "Environment", "Project", "Role", "repository_of"]
+__all__ = ["BasePackages", "Code", "Environment", "Project", "Role", "repository_of"]
 
+BasePackages = Literal["prefer", "pin"]
 Code = Literal["copy", "wheel", "none"]
 
 
@@ -33,6 +34,8 @@ class Role:
     requirements: tuple[Path, ...]
     """Absolute paths."""
     project: bool
+    from_lock: Path | None
+    """Absolute path of another tool's lock; ``project``, ``extras`` and ``dependency_groups`` are then of that."""
     extras: tuple[str, ...]
     dependency_groups: tuple[str, ...]
     code: Code
@@ -44,6 +47,8 @@ class Role:
     """KubeRay groupNames; empty: every group that no other role names."""
     exclude: tuple[str, ...]
     """Patterns (in .dockerignore syntax) of files that are not code."""
+    index: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Index URLs of packages (normalised names) that come from one index alone; they may hold credentials."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +95,10 @@ class Project:
     environments: Mapping[str, Environment]
     default_environment: str | None
     lockfiles: Path
+    base_packages: BasePackages = "prefer"
+    """Whether the base's versions are preferred or held."""
+    allow_skew: tuple[str, ...] = ()
+    """Packages (normalised names) that may differ between roles and platforms."""
 
     def role(self, name: str) -> Role:
         """The role called ``name``; raises ConfigError when there is none."""

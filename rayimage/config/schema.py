@@ -6,6 +6,7 @@ validation context.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
@@ -30,8 +31,11 @@ Variable = Annotated[str, AfterValidator(checks.a_variable)]
 Base = Annotated[str, AfterValidator(checks.a_base)]
 Repository = Annotated[str, AfterValidator(checks.a_repository)]
 Workdir = Annotated[str, AfterValidator(checks.a_workdir)]
+Package = Annotated[str, AfterValidator(checks.a_package)]
+IndexUrl = Annotated[str, AfterValidator(checks.an_index)]
 Gate = Annotated[str, AfterValidator(checks.a_gate)]
 File = Annotated[str, AfterValidator(lambda text, info: _facts(info).a_file(text))]
+Lock = Annotated[str, AfterValidator(lambda text, info: _facts(info).a_lock(text))]
 Extra = Annotated[str, AfterValidator(lambda text, info: _facts(info).an_extra(text))]
 Group = Annotated[str, AfterValidator(lambda text, info: _facts(info).a_group(text))]
 UsesProject = Annotated[bool, AfterValidator(lambda wanted, info: _facts(info).project(wanted))]
@@ -59,8 +63,10 @@ class Common(_Table):
     platforms: Platforms | None = None
     requirements: Annotated[list[File], _DISTINCT] = []
     project: UsesProject | None = None
+    from_lock: Lock | None = None
     extras: Annotated[list[Extra], _DISTINCT] = []
     dependency_groups: Annotated[list[Group], _DISTINCT] = []
+    index: dict[Package, IndexUrl] = {}
     code: HowCode | None = None
     workdir: Workdir | None = None
     env: dict[Variable, Value] = {}
@@ -87,6 +93,8 @@ class Config(Common):
 
     repository: Repository | None = None
     lockfiles: Text = "lockfiles"
+    base_packages: Literal["prefer", "pin"] = "prefer"
+    allow_skew: Annotated[list[Package], _DISTINCT] = []
     images: dict[Name, RoleTable] = {}
     environments: dict[Name, EnvironmentTable] = {}
 
@@ -127,7 +135,8 @@ def _message(detail: ErrorDetails) -> str:
     if kind == "extra_forbidden":
         return _unknown_key(detail["loc"])
     if kind == "literal_error":
-        hint = did_you_mean(given, ("copy", "wheel", "none")) if isinstance(given, str) else ""
+        allowed = re.findall(r"'([^']*)'", detail["ctx"]["expected"])
+        hint = did_you_mean(given, allowed) if isinstance(given, str) else ""
         return f"must be {detail['ctx']['expected']}, not {given!r}{hint}"
     # The type only: a value of the wrong type in `env` may still be a secret.
     return f"must be {_EXPECTED.get(kind, detail['msg'])}, not {_KINDS.get(type(given), 'a date or time')}"

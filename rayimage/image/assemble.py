@@ -19,7 +19,7 @@ from rayimage.model.image_config import ImageConfig
 from rayimage.model.manifest import Index, Manifest, canonical_json
 from rayimage.model.platform import Platform
 
-__all__ = ["MAX_LAYERS", "AddedLayer", "AssembledImage", "assemble", "assemble_index"]
+__all__ = ["MAX_LAYERS", "AddedLayer", "AssembledImage", "assemble", "assemble_index", "check_count"]
 
 MAX_LAYERS = 127
 """More layers than this do not mount: containerd's and Docker's limit (moby/moby#26380)."""
@@ -81,10 +81,15 @@ def _check_layers(base: Manifest, config: ImageConfig, added: int) -> None:
             why=f"its manifest has {len(base.layers)} layers, its config {len(config.diff_ids)} diffIDs",
             fix="use another build of the base image",
         )
-    if len(base.layers) + added > MAX_LAYERS:
+    check_count(len(base.layers), added)
+
+
+def check_count(base: int, added: int) -> None:
+    """Raise BaseImageError when ``added`` layers on those of the base are too many to run."""
+    if base + added > MAX_LAYERS:
         raise BaseImageError(
-            f"the image would have {len(base.layers) + added} layers",
-            why=f"container runtimes mount at most {MAX_LAYERS}; the base alone has {len(base.layers)}",
+            f"the image would have {base + added} layers",
+            why=f"container runtimes mount at most {MAX_LAYERS}; the base alone has {base}",
             fix="use a base with fewer layers",
         )
 

@@ -6,14 +6,13 @@ import hashlib
 import json
 import os
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from rayimage.errors import ContentError, UsageError
-from rayimage.files import write_atomic
+from rayimage.errors import ContentError, RayimageError, UsageError
+from rayimage.files import locked, write_atomic
 from rayimage.model import media
 from rayimage.model.content import Blob, ByteStream, Outcome
 from rayimage.model.descriptor import Descriptor
@@ -30,6 +29,9 @@ _MODE: Final = 0o644
 """Of every file, whatever the umask: layouts are shared between users and mounted into containers."""
 
 _SCRATCH: Final = ".rayimage-"
+_UNFINISHED: Final = (".index.json.", ".oci-layout.")
+"""Beginnings of names that ``write_atomic`` uses on its way."""
+
 _CHUNK: Final = 1 << 20
 _MANIFEST_LIMIT: Final = 4 << 20
 """Bytes; registries accept manifests up to 4 MiB (OCI distribution specification)."""
@@ -38,14 +40,13 @@ _MANIFEST_LIMIT: Final = 4 << 20
 class OciLayout:
     """An OCI image layout directory as a content store.
 
-    Every file appears under its name whole or not at all. One process may use it from several threads; two
-    processes may add blobs at once, but not tags.
+    Every file appears under its name whole or not at all. Threads and processes may write to it at once: its directory
+    is locked while the index changes, ``blobs/sha256`` is shared by those who write blobs.
     """
 
     def __init__(self, path: Path) -> None:
         """Open the layout at ``path``; raises ContentError when it is none."""
         self.path = path
-        self._lock = threading.Lock()
         marker = _read_json(path / "oci-layout", f"not an OCI image layout: {path}")
         version = marker.get("imageLayoutVersion")
         if not isinstance(version, str) or not version.startswith("1."):
@@ -56,19 +57,23 @@ class OciLayout:
 
     @classmethod
     def create(cls, path: Path) -> OciLayout:
-        """Open the layout at ``path``, or make an empty one there; raises ContentError if other files are there."""
-        marker = path / "oci-layout"
-        if not marker.exists():
-            if path.exists() and not (path.is_dir() and all(map(_is_begun, path.iterdir()))):
-                raise ContentError(
-                    f"cannot make an OCI image layout at {path}",
-                    why="something else is there",
-                    fix="name a directory that is empty or does not exist yet",
-                )
-            (path / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
-            write_atomic(path / "index.json", canonical_json(_index_json({}, [])), mode=_MODE)
-            # Last, so that an interrupted start is not taken for a layout.
-            write_atomic(marker, canonical_json({"imageLayoutVersion": _VERSION}), mode=_MODE)
+        """Open the layout at ``path``, or make an empty one there; removes what killed processes left in it.
+
+        Raises ContentError if other files are there, RayimageError when it cannot be written.
+        """
+        if path.exists() and not path.is_dir():
+            raise _something_else(path)
+        with _writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+            with locked(path):
+                marker = path / "oci-layout"
+                if not marker.exists():
+                    if not all(map(_is_begun, path.iterdir())):
+                        raise _something_else(path)
+                    write_atomic(path / "index.json", canonical_json(_index_json({}, [])), mode=_MODE)
+                    # Last, so that an interrupted start is not taken for a layout.
+                    write_atomic(marker, canonical_json({"imageLayoutVersion": _VERSION}), mode=_MODE)
+                _sweep(path)
         return cls(path)
 
     @property
@@ -83,12 +88,8 @@ class OciLayout:
         absent or is not what its digest says.
         """
         descriptor = self._find(target)
-        path = self._blob_path(descriptor.digest)
-        try:
-            with path.open("rb") as file:
-                raw = file.read(_MANIFEST_LIMIT + 1)
-        except FileNotFoundError as error:
-            raise self._absent(descriptor.digest) from error
+        with self._file(descriptor.digest) as file:
+            raw = file.read(_MANIFEST_LIMIT + 1)
         if Digest.of(raw) != descriptor.digest:
             raise ContentError(
                 f"damaged blob {descriptor.digest} in OCI image layout {self.path}",
@@ -107,7 +108,7 @@ class OciLayout:
         path = self._blob_path(descriptor.digest)
         if path.is_file() and path.stat().st_size == descriptor.size:
             return Outcome.EXISTS
-        with blob.open() as stream, _new_blob(path, self.path) as file:
+        with _writing(self.path), blob.open() as stream, _new_blob(path, self.path) as file:
             verified = _Verified(stream, descriptor, f"blob {descriptor.digest}")
             while chunk := verified.read(_CHUNK):
                 file.write(chunk)
@@ -122,12 +123,12 @@ class OciLayout:
         """
         path = self._blob_path(manifest.digest)
         if not path.is_file() or path.read_bytes() != manifest.raw:
-            with _new_blob(path, self.path) as file:
+            with _writing(self.path), _new_blob(path, self.path) as file:
                 file.write(manifest.raw)
         if not tag:
             return
         entry = manifest.descriptor.annotated(**{REF_NAME: tag}).to_json()
-        with self._lock:
+        with _writing(self.path), locked(self.path):
             data = self._read_index()
             others = [e for e in data["manifests"] if (e.get("annotations") or {}).get(REF_NAME) != tag]
             index = canonical_json(_index_json(data, [*others, entry]))
@@ -171,22 +172,25 @@ class OciLayout:
 
     @contextmanager
     def _open(self, descriptor: Descriptor) -> Iterator[ByteStream]:
-        try:
-            file = self._blob_path(descriptor.digest).open("rb")
-        except FileNotFoundError as error:
-            raise self._absent(descriptor.digest) from error
-        with file:
+        with self._file(descriptor.digest) as file:
             yield _Verified(file, descriptor, f"blob {descriptor.digest} in OCI image layout {self.path}")
 
     def _blob_path(self, digest: Digest) -> Path:
         return self.path / "blobs" / "sha256" / digest.hex
 
-    def _absent(self, digest: Digest) -> ContentError:
-        return ContentError(
-            f"blob {digest} is not in OCI image layout {self.path}",
-            why=f"there is no file blobs/sha256/{digest.hex}",
-            fix="write the image to the layout again, or check the digest",
-        )
+    def _file(self, digest: Digest) -> BinaryIO:
+        try:
+            return self._blob_path(digest).open("rb")
+        except FileNotFoundError as error:
+            raise ContentError(
+                f"blob {digest} is not in OCI image layout {self.path}",
+                why=f"there is no file blobs/sha256/{digest.hex}",
+                fix="write the image to the layout again, or check the digest",
+            ) from error
+        except OSError as error:
+            why = f"{error.strerror or error}: {error.filename}"
+            what = f"cannot read blob {digest} of OCI image layout {self.path}"
+            raise ContentError(what, why=why, fix="check its permissions") from error
 
 
 class _Verified:
@@ -229,7 +233,7 @@ class _Verified:
 
 def _is_begun(path: Path) -> bool:
     """Whether the file is what an interrupted ``create`` leaves."""
-    return path.name in ("blobs", "index.json") or path.name.startswith((_SCRATCH, ".index.json.", ".oci-layout."))
+    return path.name in ("blobs", "index.json") or path.name.startswith((_SCRATCH, *_UNFINISHED))
 
 
 def _index_json(data: Mapping[str, Any], entries: list[dict[str, Any]]) -> dict[str, Any]:
@@ -255,6 +259,36 @@ def _read_json(path: Path, what: str) -> dict[str, Any]:
     return data
 
 
+def _something_else(path: Path) -> ContentError:
+    fix = "name a directory that is empty or does not exist yet"
+    return ContentError(f"cannot make an OCI image layout at {path}", why="something else is there", fix=fix)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn the system's errors into one that names the layout."""
+    try:
+        yield
+    except OSError as error:
+        raise RayimageError(
+            f"cannot write to OCI image layout {path}",
+            why=": ".join(filter(None, (error.strerror or str(error), error.filename))),
+            fix="make room, or name another directory",
+        ) from error
+
+
+def _sweep(layout: Path) -> None:
+    """Remove what was not finished: of the index at once, whose lock is held, of blobs if nobody is at work on one."""
+    for file in layout.iterdir():
+        if file.name.startswith(_UNFINISHED):
+            file.unlink()
+    blobs = layout / "blobs" / "sha256"
+    blobs.mkdir(parents=True, exist_ok=True)
+    with suppress(BlockingIOError), locked(blobs, wait=False):
+        for file in layout.glob(f"{_SCRATCH}*"):
+            file.unlink()
+
+
 @contextmanager
 def _new_blob(path: Path, scratch: Path) -> Iterator[BinaryIO]:
     """A new file that becomes ``path`` at the end, and is gone after an error.
@@ -262,12 +296,13 @@ def _new_blob(path: Path, scratch: Path) -> Iterator[BinaryIO]:
     It is made in ``scratch`` (same file system), since blobs/sha256 must hold nothing but blobs even after a kill.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=_SCRATCH, dir=scratch)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        Path(name).chmod(_MODE)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with locked(path.parent, shared=True):
+        handle, name = tempfile.mkstemp(prefix=_SCRATCH, dir=scratch)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+            Path(name).chmod(_MODE)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise

@@ -13,5 +13,6 @@ from rayimage.kuberay.diff import diff
 from rayimage.kuberay.emission import Change, Emission, Images, Note
 from rayimage.kuberay.emit import emit_bytes
 from rayimage.kuberay.files import emit_files, write_emissions
+from rayimage.kuberay.survey import survey
 
-__all__ = ["Change", "Emission", "Images", "Note", "diff", "emit_bytes", "emit_files", "write_emissions"]
+__all__ = ["Change", "Emission", "Images", "Note", "diff", "emit_bytes", "emit_files", "survey", "write_emissions"]

@@ -87,7 +87,10 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emission:
-    """One file before and after. ``documents`` names its KubeRay documents as kind/name, changed or not."""
+    """One file before and after. ``documents`` names its KubeRay documents as kind/name, changed or not.
+
+    ``written`` are the values that places of the file have afterwards because they were asked for, changed or not.
+    """
 
     file: Path
     before: bytes = field(repr=False)
@@ -95,6 +98,7 @@ class Emission:
     changes: tuple[Change, ...] = ()
     notes: tuple[Note, ...] = ()
     documents: tuple[str, ...] = ()
+    written: frozenset[str] = frozenset()
 
     @property
     def changed(self) -> bool:

@@ -40,7 +40,15 @@ def emit_bytes(data: bytes, images: Images, *, file: Path) -> Emission:
     if not titles:
         notes.append(Note(file=file, line=None, text="no KubeRay document in this file"))
     after = _spliced(source, edits) if edits else data
-    return Emission(file=file, before=data, after=after, changes=tuple(changes), notes=tuple(notes), documents=titles)
+    return Emission(
+        file=file,
+        before=data,
+        after=after,
+        changes=tuple(changes),
+        notes=tuple(notes),
+        documents=titles,
+        written=frozenset(item.new for _, item in found if isinstance(item, Site)),
+    )
 
 
 def _by_scalar(found: Sequence[tuple[RayDocument, Site | Note]]) -> Iterable[tuple[RayDocument, list[Site]]]:

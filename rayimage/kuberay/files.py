@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rayimage.errors import KubeRayError
+from rayimage.files import UNFINISHED
 from rayimage.kuberay.emission import Emission, Images
 from rayimage.kuberay.emit import emit_bytes
 
@@ -63,7 +64,7 @@ def _staged(emission: Emission) -> Iterator[tuple[Path, Path]]:
     with _named(emission.file, "written"):
         target = emission.file.resolve(strict=True)
         status = target.stat()
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=UNFINISHED)
     temporary = Path(name)
     try:
         with _named(emission.file, "written"), os.fdopen(descriptor, "wb") as stream:

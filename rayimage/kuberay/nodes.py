@@ -71,17 +71,19 @@ class Place:
         return KubeRayError(f"{self.file}:{self.line}: cannot edit {self.path}", why=why, fix=fix)
 
 
-def entries(mapping: MappingNode, _active: frozenset[int] = frozenset()) -> list[tuple[str | None, Node]]:
+def entries(mapping: MappingNode, _seen: set[int] | None = None) -> list[tuple[str | None, Node]]:
     """The keys and values of a mapping with its ``<<`` merges: own keys win, then earlier merges over later ones.
 
     A key that is no scalar (a Go template composes as one) is None. Keys that appear twice stay twice.
     """
+    # What was merged once has nothing to add: neither a cycle nor a tower of aliases goes on for ever.
+    seen = set() if _seen is None else _seen
+    seen.add(id(mapping))
     pairs = [(_key(key), value) for key, value in mapping.value if key.tag != _MERGE]
     for source in _merged(mapping):
-        if id(source) in _active:
-            continue
-        known = {key for key, _ in pairs}
-        pairs += [pair for pair in entries(source, _active | {id(mapping)}) if pair[0] not in known]
+        if id(source) not in seen:
+            known = {key for key, _ in pairs}
+            pairs += [pair for pair in entries(source, seen) if pair[0] not in known]
     return pairs
 
 

@@ -10,15 +10,17 @@ the next run overwrites.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock
 
-from rayimage.errors import RayimageError
+from rayimage.errors import ContentError, RayimageError
 from rayimage.files import write_atomic
 from rayimage.layers.layer import FileInLayer, Layer
 from rayimage.model.descriptor import Descriptor
@@ -32,7 +34,7 @@ class LayerCache:
     """Layers below the directory ``root``, which need not exist. Safe for threads and processes at once."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
 
     def get(self, key: Digest) -> Layer | None:
         """The layer of ``key``; None if there is none, its blob is gone or cut short, or its record is damaged.
@@ -41,7 +43,7 @@ class LayerCache:
         """
         try:
             data = json.loads(self._record(key).read_bytes())
-            layer = _from_json(data, self._root)
+            layer = _from_json(data, self.root)
             whole = layer.path.stat().st_size == layer.descriptor.size
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RayimageError):
             return None
@@ -55,18 +57,37 @@ class LayerCache:
         """
         try:
             for name in ("locks", "partial", "layers", "blobs/sha256"):
-                (self._root / name).mkdir(parents=True, exist_ok=True)
-            with FileLock(self._root / "locks" / key.hex):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            with FileLock(self.root / "locks" / key.hex):
                 return self.get(key) or self._add(key, write)
         except OSError as error:
             raise RayimageError(
-                f"cannot write a layer to {self._root}",
+                f"cannot write a layer to {self.root}",
                 why=error.strerror or str(error),
                 fix="make room, or choose another cache directory",
             ) from error
 
+    @contextmanager
+    def open(self, layer: Layer) -> Iterator[BinaryIO]:
+        """The bytes of ``layer``, for someone who raises ContentError when they are not its digest's.
+
+        If that is the file's fault, it leaves the cache, or every later build would fail on it again.
+        """
+        with layer.path.open("rb") as stream:
+            try:
+                yield stream
+            except ContentError as error:
+                if _digest(layer.path) == layer.descriptor.digest:
+                    raise
+                layer.path.unlink(missing_ok=True)
+                raise ContentError(
+                    f"layer {layer.descriptor.digest} was damaged in the cache",
+                    why=f"{layer.path} had other bytes than those that were written",
+                    fix="run the same command again: the file is gone and will be made anew; then check the disk",
+                ) from error
+
     def _add(self, key: Digest, write: Callable[[Path], Layer]) -> Layer:
-        partial = self._root / "partial" / key.hex
+        partial = self.root / "partial" / key.hex
         try:
             written = write(partial)
             layer = replace(written, path=self._blob(written.descriptor.digest))
@@ -77,10 +98,18 @@ class LayerCache:
         return layer
 
     def _record(self, key: Digest) -> Path:
-        return self._root / "layers" / f"{key.hex}.json"
+        return self.root / "layers" / f"{key.hex}.json"
 
     def _blob(self, digest: Digest) -> Path:
-        return self._root / "blobs" / "sha256" / digest.hex
+        return self.root / "blobs" / "sha256" / digest.hex
+
+
+def _digest(path: Path) -> Digest:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return Digest(digest.hexdigest())
 
 
 def _to_json(layer: Layer) -> dict[str, Any]:

@@ -33,9 +33,11 @@ def code_layer_key(tree: CodeTree, workdir: str, layout: InstallLayout) -> Diges
 def write_code_layer(tree: CodeTree, workdir: str, layout: InstallLayout, key: Digest, target: Path) -> Layer:
     """Copy ``tree`` to the absolute directory ``workdir`` of the image, in a new layer at ``target``.
 
-    ``workdir`` and the directories in it belong to the layout's uid:gid, what lies above is left as the base has it. Of
-    a file's mode the owner's executable bit counts. Raises UsageError when a file cannot be read, and when the files
-    are not those of ``key`` any more: under it the layer would pass for what they were.
+    ``workdir`` and the directories in it belong to the layout's uid:gid, what lies above is left as the base has it
+    (where the base has these, a later layer restates them). Of a file's mode the owner's executable bit counts.
+
+    Raises UsageError when a file cannot be read, and when the files are not those of ``key`` any more: under it the
+    layer would pass for what they were.
     """
     workdir = _checked(workdir)
     sources = {f"{workdir}/{path}": _Source.at(tree.root, path) for path in tree.files}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from rayimage.errors import UsageError
+from rayimage.files import UNFINISHED
 from rayimage.layers.docker_ignore import DockerPatterns
 from rayimage.layers.git_ignore import GitIgnores
 from rayimage.layers.names import fault_in
@@ -19,10 +20,11 @@ __all__ = ["CodeTree", "collect_code"]
 
 _NEVER: Final = (
     *(".git", ".hg", ".svn", ".DS_Store", ".venv"),
-    *("__pycache__", "*.pyc", "*.pyo"),
+    *(".netrc", ".pypirc", ".git-credentials"),
+    *("__pycache__", "*.pyc", "*.pyo", f"*{UNFINISHED}"),
     *(".mypy_cache", ".pytest_cache", ".ruff_cache", ".pytype", ".hypothesis", ".tox", ".nox", ".ipynb_checkpoints"),
 )
-"""Never code, whatever a pattern says: another machine's, or changing without a change of the project."""
+"""Never code, whatever a pattern says: another machine's, a person's, or changing without a change of the project."""
 _MARKS: Final = ("pyvenv.cfg", "oci-layout")
 """A directory with one of these is not code either."""
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from rayimage.lock.difference import difference
 from rayimage.lock.engine import Engine, NoSolution, PackageFile, Question, ResolvedPackage
 from rayimage.lock.environment import EnvironmentReport, Problem, check_environment, wheel_requires
+from rayimage.lock.exchanged import EXCHANGED
 from rayimage.lock.joint import resolve
-from rayimage.lock.pylock import lock_path, read_lock, write_lock
-from rayimage.lock.request import LOCK_FORMAT, LockRequest, Options, lock_inputs
+from rayimage.lock.pylock import lock_path, read_lock, read_previous, write_lock
+from rayimage.lock.request import LOCK_FORMAT, LockRequest, Options, Rules, lock_inputs
 from rayimage.lock.requirements import export_requirements, read_preferences
+from rayimage.lock.stale import what_changed
 
 __all__ = [
+    "EXCHANGED",
     "LOCK_FORMAT",
     "Engine",
     "EnvironmentReport",
@@ -20,13 +24,17 @@ __all__ = [
     "Problem",
     "Question",
     "ResolvedPackage",
+    "Rules",
     "check_environment",
+    "difference",
     "export_requirements",
     "lock_inputs",
     "lock_path",
     "read_lock",
     "read_preferences",
+    "read_previous",
     "resolve",
+    "what_changed",
     "wheel_requires",
     "write_lock",
 ]

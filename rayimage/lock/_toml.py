@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 if sys.version_info >= (3, 11):
     from tomllib import loads
 else:
     from tomli import loads
 
-__all__ = ["inline", "loads", "string"]
+__all__ = ["Value", "array", "inline", "loads", "string"]
+
+Value = str | int | Mapping[str, str] | Sequence[str]
 
 
 def string(text: str) -> str:
@@ -19,12 +21,19 @@ def string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
-def inline(table: Mapping[str, str | int | Mapping[str, str]]) -> str:
+def array(items: Sequence[str | Mapping[str, str]]) -> str:
+    """An array on one line."""
+    return "[" + ", ".join(_value(item) for item in items) + "]"
+
+
+def inline(table: Mapping[str, Value]) -> str:
     """An inline table; the keys must be bare keys."""
     return "{ " + ", ".join(f"{key} = {_value(value)}" for key, value in table.items()) + " }"
 
 
-def _value(value: str | int | Mapping[str, str]) -> str:
+def _value(value: Value) -> str:
     if isinstance(value, str):
         return string(value)
-    return str(value) if isinstance(value, int) else inline(value)
+    if isinstance(value, int):
+        return str(value)
+    return inline(value) if isinstance(value, Mapping) else array(value)

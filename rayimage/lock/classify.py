@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
+from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from rayimage.errors import LockError
+from rayimage.lock._metadata import parse_requires
 from rayimage.lock.engine import PackageFile, ResolvedPackage
+from rayimage.lock.hashes import confirm, vouched_for
 from rayimage.lock.request import LockRequest, lock_inputs
 from rayimage.lock.target import Target, best_wheel
 from rayimage.model.digest import Digest
@@ -28,11 +33,19 @@ def provides(installed: Version, wanted: Version) -> bool:
     return installed == wanted or (wanted.local is None and Version(installed.public) == wanted)
 
 
-def role_lock(request: LockRequest, packages: tuple[ResolvedPackage, ...]) -> RoleLock:
-    """The lock that a solution amounts to; raises LockError for Ray itself moving, or no fitting wheel."""
+def role_lock(
+    request: LockRequest,
+    packages: tuple[ResolvedPackage, ...],
+    because: Mapping[NormalizedName, tuple[str, ...]] = MappingProxyType({}),
+) -> RoleLock:
+    """The lock that a solution amounts to, with the reasons of its moves.
+
+    Raises LockError for Ray itself moving, or no fitting wheel.
+    """
     ray = request.ray.version
     target = Target.of(request.inventory)
     wheels: list[LockedWheel] = []
+    directories = {package.name: package.directory for package in request.specs.local}
     provided: list[Provided] = []
     moves: list[Move] = []
     for package in sorted(packages, key=lambda package: package.name):
@@ -47,9 +60,11 @@ def role_lock(request: LockRequest, packages: tuple[ResolvedPackage, ...]) -> Ro
         if installed and not package.direct and provides(installed.version, package.version):
             provided.append(Provided(package.name, installed.version))
             continue
-        wheels.append(_locked_wheel(package, target, request.subject))
+        wheel = _locked_wheel(vouched_for(package, request.specs), target, request.subject)
+        wheels.append(replace(confirm(wheel, request.specs), directory=directories.get(package.name)))
         if installed:
-            moves.append(Move(name=package.name, old=installed.version, new=package.version))
+            reason = because.get(package.name, ())
+            moves.append(Move(name=package.name, old=installed.version, new=package.version, because=reason))
     return RoleLock(
         role=request.role,
         platform=request.platform,
@@ -57,10 +72,21 @@ def role_lock(request: LockRequest, packages: tuple[ResolvedPackage, ...]) -> Ro
             reference=request.base, digest=request.inventory.image, ray=ray, python=request.inventory.python
         ),
         inputs=lock_inputs(request),
-        wheels=tuple(wheels),
+        wheels=_with_dependencies(wheels, packages),
         provided=tuple(provided),
         moves=tuple(moves),
+        specs=request.specs.files,
     )
+
+
+def _with_dependencies(wheels: Sequence[LockedWheel], packages: Sequence[ResolvedPackage]) -> tuple[LockedWheel, ...]:
+    """The wheels, each with the names of those among them that it requires."""
+    names = {wheel.name for wheel in wheels}
+    required = {
+        package.name: {canonicalize_name(each.name) for each in parse_requires(package.requires or ())}
+        for package in packages
+    }
+    return tuple(replace(w, dependencies=tuple(sorted(names & required[w.name] - {w.name}))) for w in wheels)
 
 
 def _locked_wheel(package: ResolvedPackage, target: Target, subject: str) -> LockedWheel:
@@ -68,10 +94,13 @@ def _locked_wheel(package: ResolvedPackage, target: Target, subject: str) -> Loc
     chosen = best_wheel((file.filename for file in package.wheels), target)
     if chosen is None:
         exist = [file.filename for file in package.wheels] + ([package.sdist] if package.sdist else [])
+        build = (
+            f"build a wheel of {package.sdist}" if package.sdist else "make a wheel of its sources (there is no sdist)"
+        )
         raise LockError(
             f"{package.name} {package.version} has no wheel for {target}, needed by {subject}",
             why=f"there are only {', '.join(exist)}" if exist else "there are no files of this version",
-            fix="allow another version, or build a wheel and give its directory with --find-links",
+            fix=f"allow another version, or {build} and give its directory with --find-links",
         )
     file = _measured(files[chosen])
     if file.digest is None:

@@ -28,7 +28,9 @@ class Question:
 
     ``ray`` is required at exactly this version, and so is everything in ``required``. ``constraints`` must hold (by
     public version: a local label may be added) for packages that are part of the solution; ``preferences`` are taken
-    where they can be. What ``bases`` contain counts as available, with the dependencies it has there.
+    where they can be. What ``bases`` contain counts as available, with the dependencies it has there. The packages in
+    ``indexes`` (name → URL) are required, too, and taken from that index alone. ``holders`` says in messages who holds
+    a constraint: ``the base rayproject/ray:…``, ``role head on linux/amd64``.
     """
 
     subject: str
@@ -39,6 +41,8 @@ class Question:
     constraints: Mapping[NormalizedName, Version] = field(default_factory=dict)
     preferences: Mapping[NormalizedName, Version] = field(default_factory=dict)
     required: Mapping[NormalizedName, Version] = field(default_factory=dict)
+    indexes: Mapping[NormalizedName, str] = field(default_factory=dict)
+    holders: Mapping[NormalizedName, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,13 +57,18 @@ class PackageFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedPackage:
-    """A package of a solution and the files it exists as; ``direct``: the user asked for one file by URL or path."""
+    """A package of a solution and the files it exists as; ``direct``: the user asked for one file by URL or path.
+
+    ``requires`` are its requirements that apply here, extras included, as ``Requires-Dist`` writes them but without
+    markers; None where the resolver does not say.
+    """
 
     name: NormalizedName
     version: Version
     wheels: tuple[PackageFile, ...] = ()
     sdist: str = ""
     direct: bool = False
+    requires: tuple[str, ...] | None = None
 
 
 class Engine(Protocol):

@@ -7,23 +7,30 @@ lists of versions, and hints.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from rayimage.errors import LockError
 from rayimage.lock.engine import NoSolution, Question
 
-__all__ = ["failure", "redact", "shorten"]
+__all__ = ["failure", "redact", "shorten", "without_wheel"]
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _PREFIX = re.compile(r"\s*(?:[\u00d7\u2500-\u257f\u25b6]+\s*)*(?:error:\s*)?(cause:|Caused by:)?\s*")
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
 _QUERY = re.compile(r"(://[^\s?#`'\"()<>]*)[?#][^\s`'\"()<>]*")
+_NO_WHEEL = re.compile(r"([A-Za-z0-9._-]+==\S+) has no (?:usable wheels|wheels with a matching)")
+_SOURCE_ONLY = re.compile(r"Wheels are required for `([^`\s]+)`")
 _LIST_SHOWN = 3
 _CAUSE_LIMIT = 900
 
 
-def failure(question: Question, stderr: str, returncode: int) -> LockError:
-    """The error that uv's ``stderr`` amounts to."""
+def failure(
+    question: Question, stderr: str, returncode: int, existing: Mapping[str, Sequence[str]] | None = None
+) -> LockError:
+    """The error that uv's ``stderr`` amounts to.
+
+    ``existing`` are the wheels, by file name, that there are for other platforms of the pins in ``without_wheel``.
+    """
     why, hints = shorten(stderr)
     text = f"{why} {' '.join(hints)}"
     if re.search(r"\b(?:401|403) (?:Unauthorized|Forbidden)", text):
@@ -41,21 +48,51 @@ def failure(question: Question, stderr: str, returncode: int) -> LockError:
             fix="check the network, the proxy and the index's URL in uv's configuration, then run the command again",
         )
     if returncode == 1 and why.startswith("Because"):
+        facts = [*_existing(stderr, existing or {}), *_held(question, text)]
+        kept = [hint for hint in hints if not (existing and hint.startswith("Wheels are available"))]
         subject = f"no solution for {question.subject}"
-        return NoSolution(subject, why=" ".join([why, *hints]), fix=_advice(question, text))
+        return NoSolution(subject, why=" ".join([why, *kept, *facts]), fix=_advice(question, text, stderr))
     return LockError(f"uv cannot lock {question.subject}", why=" ".join([why, *hints]), fix="correct what uv names")
 
 
-def _advice(question: Question, text: str) -> str:
+def without_wheel(stderr: str) -> tuple[str, ...]:
+    """The pins (``name==version``) that uv found no wheel of for the target, the first two of them."""
+    return tuple(dict.fromkeys(_NO_WHEEL.findall(re.sub(r"\s+", " ", stderr))))[:2]
+
+
+def _existing(stderr: str, existing: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What there is of a package that has no wheel for the target, and whether a source distribution is among it."""
+    buildable = set(_SOURCE_ONLY.findall(stderr))
+    for pin, wheels in existing.items():
+        shown = list(wheels) if len(wheels) <= _LIST_SHOWN else [*wheels[: _LIST_SHOWN - 1], "…", wheels[-1]]
+        source = "a source distribution" if pin.partition("==")[0] in buildable else ""
+        there = " and ".join(filter(None, [", ".join(shown), source]))
+        if there:
+            yield f"Of {pin} there is {there}{'' if source else '; no source distribution'}."
+
+
+def _held(question: Question, text: str) -> Iterator[str]:
+    """Who holds the versions that the cause speaks of: uv calls all of it what "you" require."""
+    for name, holder in question.holders.items():
+        pin = f"{name}=={question.constraints[name]}"
+        if re.search(rf"(?<![\w.-]){re.escape(pin)}(?![\w.+-]*\w)", text):
+            yield f"{pin} is held by {holder}."
+
+
+def _advice(question: Question, text: str, stderr: str) -> str:
     if re.search(r"no usable wheels|no wheels with a matching|Wheels are (?:required|available)", text):
         return (
             f"allow a version that has a wheel for {question.target}, or build one and give its directory with "
             "--find-links: source distributions are not built here"
+            if _SOURCE_ONLY.search(stderr) or "no wheels with a matching" not in text
+            else f"allow a version that has a wheel for {question.target}: there is nothing to build one from either"
         )
     if re.search(r"was not found in", text):
         return "check the spelling of the name, or configure the index that has the package"
     if f"ray=={question.ray}" in text:
         return f"Ray stays at the base's {question.ray}: change the other requirement, or choose another base"
+    if any("base-packages" in fact for fact in _held(question, text)):
+        return 'relax the other requirement, choose another base, or set base-packages = "prefer"'
     return "relax one of the requirements named above, or choose another base"
 
 

@@ -13,7 +13,7 @@ from rayimage.lock.request import LockRequest, Options
 from rayimage.model.inventory import Distribution, Inventory
 from rayimage.model.lock import RoleLock
 
-__all__ = ["Pins", "Previous", "is_machinery", "machinery", "preferences"]
+__all__ = ["Pins", "Previous", "base_pins", "is_machinery", "machinery", "preferences"]
 
 Pins = Mapping[NormalizedName, Version]
 Previous = Mapping[tuple[str, str], RoleLock]
@@ -37,15 +37,33 @@ def machinery(bases: Sequence[Inventory]) -> Pins:
     return {name: next(iter(found)) for name, found in versions.items() if len(found) == 1}
 
 
-def preferences(group: Sequence[LockRequest], options: Options, previous: Previous, pins: Pins) -> Pins:
+def base_pins(group: Sequence[LockRequest]) -> Pins:
+    """The versions that the bases hold under ``base-packages = "pin"``, where those of the group agree."""
+    versions: dict[NormalizedName, set[Version]] = {}
+    for request in group:
+        if request.rules.base_packages == "pin":
+            for name, dist in request.inventory.by_name.items():
+                versions.setdefault(name, set()).add(dist.version)
+    return {name: next(iter(found)) for name, found in versions.items() if len(found) == 1 and name != "ray"}
+
+
+def preferences(
+    group: Sequence[LockRequest],
+    options: Options,
+    previous: Previous,
+    pins: Pins,
+    settled: frozenset[NormalizedName] = frozenset(),
+) -> Pins:
     """What to take where it can be: previous locks, else ``options.preferences``, else the bases' versions.
 
-    A version that a direct requirement or a pin excludes is passed over for the next in that order.
+    A version that a direct requirement or a pin excludes is passed over for the next in that order; of ``settled``
+    packages only the bases' versions count.
     """
-    ladder: list[Pins] = []
+    own: list[Pins] = []
     if not options.upgrade:
-        ladder += [_still_meant(request, previous.get((request.role, str(request.platform)))) for request in group]
-        ladder.append(options.preferences)
+        own += [_still_meant(request, previous.get(request.key)) for request in group]
+        own.append(options.preferences)
+    ladder = [{name: version for name, version in step.items() if name not in settled} for step in own]
     ladder += [{name: dist.version for name, dist in request.inventory.by_name.items()} for request in group]
     allowed: dict[NormalizedName, SpecifierSet] = {}
     for request in group:

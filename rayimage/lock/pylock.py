@@ -6,25 +6,32 @@ The text is a function of the lock and of where the file lies: same lock, same b
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from packaging.pylock import Package, Pylock, PylockValidationError
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from rayimage.errors import LockError, UsageError
-from rayimage.lock._toml import inline, loads, string
+from rayimage.lock._toml import Value, array, inline, loads, string
 from rayimage.lock.request import LOCK_FORMAT
 from rayimage.lock.target import MACHINES
 from rayimage.model.digest import Digest
 from rayimage.model.lock import BaseIdentity, LockedWheel, Move, Provided, RoleLock
 from rayimage.model.platform import Platform
 
-__all__ = ["lock_path", "read_lock", "write_lock"]
+__all__ = ["lock_path", "read_lock", "read_previous", "write_lock"]
+
+_CONTENT = re.compile(r'^content = "([^"\n]*)"\n', re.MULTILINE)
+_ANEW = "write it anew: rayimage lock"
+_NOT_FRESH = Digest.of(b"")
+"""Inputs that no request has: what is known of a lock counts, but it is not taken for the answer."""
 
 
 def lock_path(directory: Path, role: str, platform: Platform) -> Path:
@@ -35,7 +42,7 @@ def lock_path(directory: Path, role: str, platform: Platform) -> Path:
 
 def write_lock(lock: RoleLock, file: Path) -> bool:
     """Write the lock, at once or not at all; False when the file already says the same. Raises LockError."""
-    text = "\n".join(_lines(lock, file.absolute().parent)) + "\n"
+    text = _sealed("\n".join(_lines(lock, file.absolute().parent)) + "\n")
     try:
         if file.exists() and file.read_bytes() == text.encode():
             return False
@@ -65,35 +72,64 @@ def _lines(lock: RoleLock, directory: Path) -> Iterator[str]:
         yield "packages = []"
     for wheel in lock.wheels:
         yield from ("", "[[packages]]", f"name = {string(wheel.name)}", f"version = {string(str(wheel.version))}")
-        yield f"wheels = [{inline(_wheel(wheel, directory))}]"
+        if wheel.dependencies:
+            names: list[Mapping[str, str]] = [{"name": name} for name in wheel.dependencies]
+            yield f"dependencies = {array(names)}"
+        if wheel.directory is None:
+            yield f"wheels = [{inline(_wheel(wheel, directory))}]"
+            continue
+        # Another checkout has the source, not the wheel: that is built there, too.
+        path = Path(os.path.relpath(wheel.directory, directory)).as_posix()
+        yield f"directory = {inline({'path': path})}"
+        yield from ("", "[packages.tool.rayimage]", f"wheel = {inline(_identity(wheel))}")
     yield from ("", "[tool.rayimage]", f"format = {LOCK_FORMAT}", f"role = {string(lock.role)}")
     yield f"platform = {string(str(lock.platform))}"
     yield f"inputs = {string(str(lock.inputs))}"
-    moves = [{"name": m.name, "old": str(m.old), "new": str(m.new)} for m in lock.moves]
-    yield from _array("moves", moves)
+    yield from _array("specs", [{"file": file, "digest": str(digest)} for file, digest in lock.specs])
+    yield from _array("moves", [_move(move) for move in lock.moves])
     yield from _array("provided", [{"name": p.name, "version": str(p.version)} for p in lock.provided])
     base = lock.base
     yield from ("", "[tool.rayimage.base]", f"reference = {string(base.reference)}")
     yield from (f"digest = {string(str(base.digest))}", f'ray = "{base.ray}"', f'python = "{base.python}"')
 
 
-def _array(key: str, tables: list[dict[str, str]]) -> Iterator[str]:
+def _sealed(text: str) -> str:
+    """The text with a digest of itself in [tool.rayimage], by which an edit by hand is noticed."""
+    return text.replace("[tool.rayimage]\n", f'[tool.rayimage]\ncontent = "{Digest.of(text.encode())}"\n', 1)
+
+
+def _is_sealed(text: str) -> bool:
+    found = _CONTENT.search(text)
+    return found is not None and found[1] == str(Digest.of(_CONTENT.sub("", text, count=1).encode()))
+
+
+def _move(move: Move) -> dict[str, Value]:
+    table: dict[str, Value] = {"name": move.name, "old": str(move.old), "new": str(move.new)}
+    return table | ({"because": list(move.because)} if move.because else {})
+
+
+def _array(key: str, tables: Sequence[Mapping[str, Value]]) -> Iterator[str]:
     yield f"{key} = [" if tables else f"{key} = []"
     if tables:
         yield from (f"    {inline(table)}," for table in tables)
         yield "]"
 
 
-def _wheel(wheel: LockedWheel, directory: Path) -> dict[str, str | int | Mapping[str, str]]:
-    table: dict[str, str | int | Mapping[str, str]] = {"name": wheel.filename}
+def _wheel(wheel: LockedWheel, directory: Path) -> dict[str, Value]:
+    table: dict[str, Value] = {}
     url = urlsplit(wheel.url)
     if url.scheme not in ("", "file"):
         table["url"] = wheel.url
     else:
         table["path"] = _relative(Path(unquote(url.path) or wheel.filename), directory)
-    if wheel.size is not None:
-        table["size"] = wheel.size
-    return table | {"hashes": {"sha256": wheel.digest.hex}}
+    name, *rest = _identity(wheel).items()
+    return dict([name, *table.items(), *rest])
+
+
+def _identity(wheel: LockedWheel) -> dict[str, Value]:
+    """A wheel's file without its place."""
+    size: dict[str, Value] = {} if wheel.size is None else {"size": wheel.size}
+    return {"name": wheel.filename, **size, "hashes": {"sha256": wheel.digest.hex}}
 
 
 def _relative(path: Path, directory: Path) -> str:
@@ -104,15 +140,49 @@ def _relative(path: Path, directory: Path) -> str:
 
 
 def read_lock(file: Path) -> RoleLock:
-    """Read a lock back; raises LockError for what is damaged, foreign or of a newer format."""
-    fix = "write it anew: rayimage lock"
+    """Read a lock back.
+
+    Raises LockError for what is damaged, edited by hand, foreign, or of an older or newer format.
+    """
+    lock, complaint = _read(file)
+    if complaint:
+        raise complaint
+    return lock
+
+
+def read_previous(file: Path) -> tuple[RoleLock | None, str]:
+    """What a lock to be replaced says about earlier choices, and what is wrong with it (empty: nothing).
+
+    A lock of an older format and one edited by hand still say which versions were chosen, but they are stale to any
+    request; of a damaged one nothing is taken. Raises LockError for a newer format: who writes over that loses
+    something.
+    """
+    if not file.exists():
+        return None, ""
     try:
-        data = loads(file.read_text(encoding="utf-8"))
+        lock, complaint = _read(file)
+    except _NewerFormat:
+        raise
+    except LockError as error:
+        return None, str(error)
+    return (replace(lock, inputs=_NOT_FRESH), str(complaint)) if complaint else (lock, "")
+
+
+class _NewerFormat(LockError):
+    """A lock that a later rayimage wrote."""
+
+
+def _read(file: Path) -> tuple[RoleLock, LockError | None]:
+    """The lock, and an error where it can be read but must not be relied on."""
+    fix = _ANEW
+    try:
+        text = file.read_text(encoding="utf-8")
+        data = loads(text)
         ours = data.get("tool", {}).get("rayimage")
         if not isinstance(ours, dict):
             raise LockError(f"{file} is not a lock of rayimage", why="it has no [tool.rayimage] table", fix=fix)
-        _check_format(file, ours.get("format"))
-        return _lock(Pylock.from_dict(data), ours, file.absolute().parent)
+        complaint = _check_format(file, ours.get("format")) or _check_seal(file, text)
+        return _lock(Pylock.from_dict(data), ours, file.absolute().parent), complaint
     except FileNotFoundError as error:
         raise LockError(f"there is no lock {file}", why="it was not written yet", fix="run: rayimage lock") from error
     except OSError as error:
@@ -123,15 +193,29 @@ def read_lock(file: Path) -> RoleLock:
         raise LockError(f"{file} is damaged", why=str(error), fix=fix) from error
 
 
-def _check_format(file: Path, number: object) -> None:
-    if isinstance(number, int) and number > LOCK_FORMAT:
-        raise LockError(
+def _check_format(file: Path, number: object) -> LockError | None:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise LockError(f"{file} is damaged", why=f"format is {number!r}", fix=_ANEW)
+    if number > LOCK_FORMAT:
+        raise _NewerFormat(
             f"{file} is of a newer format",
             why=f"it has format {number}, this rayimage reads up to {LOCK_FORMAT}",
             fix="install the rayimage that wrote it",
         )
-    if number != LOCK_FORMAT:
-        raise LockError(f"{file} is damaged", why=f"format is {number!r}", fix="write it anew: rayimage lock")
+    if number < LOCK_FORMAT:
+        why = f"it has format {number}, this rayimage writes {LOCK_FORMAT}"
+        return LockError(f"{file} is of an older format", why=why, fix=_ANEW)
+    return None
+
+
+def _check_seal(file: Path, text: str) -> LockError | None:
+    if _is_sealed(text):
+        return None
+    return LockError(
+        f"{file} is not what rayimage wrote",
+        why="it was edited by hand, reformatted or merged since: its content has another digest than it says",
+        fix="change the requirements instead, then run: rayimage lock",
+    )
 
 
 def _lock(pylock: Pylock, ours: Mapping[str, Any], directory: Path) -> RoleLock:
@@ -149,12 +233,21 @@ def _lock(pylock: Pylock, ours: Mapping[str, Any], directory: Path) -> RoleLock:
         wheels=tuple(_locked_wheel(package, directory) for package in pylock.packages),
         provided=tuple(Provided(canonicalize_name(p["name"]), Version(p["version"])) for p in ours["provided"]),
         moves=tuple(
-            Move(name=canonicalize_name(m["name"]), old=Version(m["old"]), new=Version(m["new"])) for m in ours["moves"]
+            Move(
+                name=canonicalize_name(m["name"]),
+                old=Version(m["old"]),
+                new=Version(m["new"]),
+                because=tuple(map(str, m.get("because", ()))),
+            )
+            for m in ours["moves"]
         ),
+        specs=tuple((str(spec["file"]), Digest.parse(spec["digest"])) for spec in ours.get("specs", ())),
     )
 
 
 def _locked_wheel(package: Package, directory: Path) -> LockedWheel:
+    if package.version is not None and package.directory is not None:
+        return _local_wheel(package, package.version, directory / package.directory.path)
     if package.version is None or not package.wheels or len(package.wheels) != 1:
         raise ValueError(f"package {package.name} is not one wheel of one version")
     wheel = package.wheels[0]
@@ -165,4 +258,22 @@ def _locked_wheel(package: Package, directory: Path) -> LockedWheel:
         digest=Digest(wheel.hashes["sha256"]),
         size=wheel.size,
         url=wheel.url or Path(os.path.normpath(directory / (wheel.path or ""))).as_uri(),
+        dependencies=_dependencies(package),
     )
+
+
+def _local_wheel(package: Package, version: Version, directory: Path) -> LockedWheel:
+    wheel = ((package.tool or {}).get("rayimage") or {})["wheel"]
+    return LockedWheel(
+        name=package.name,
+        version=version,
+        filename=wheel["name"],
+        digest=Digest(wheel["hashes"]["sha256"]),
+        size=wheel.get("size"),
+        directory=Path(os.path.normpath(directory)),
+        dependencies=_dependencies(package),
+    )
+
+
+def _dependencies(package: Package) -> tuple[NormalizedName, ...]:
+    return tuple(canonicalize_name(each["name"]) for each in package.dependencies or ())

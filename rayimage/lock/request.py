@@ -5,21 +5,43 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from rayimage.errors import BaseImageError
+from rayimage.lock.explain import redact
 from rayimage.model.digest import Digest
+from rayimage.model.execution import RunInBase
 from rayimage.model.inventory import Distribution, Inventory
 from rayimage.model.manifest import canonical_json
 from rayimage.model.platform import Platform
 from rayimage.specs import RoleSpecs
 
-__all__ = ["LOCK_FORMAT", "LockRequest", "Options", "lock_inputs"]
+__all__ = ["LOCK_FORMAT", "BasePackages", "EngineName", "LockRequest", "Options", "Rules", "lock_inputs"]
 
-LOCK_FORMAT = 1
+LOCK_FORMAT = 2
 """Version of what a lock says and how it comes about; locks of another format are stale."""
+
+
+EngineName = Literal["uv", "pip-tools"]
+
+BasePackages = Literal["prefer", "pin"]
+"""What the base's versions are to a resolution: taken where they can be, or constraints."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the project decides about a role's lock besides its requirements.
+
+    ``allow_skew`` names packages that may have different versions in different roles and on different platforms.
+    ``indexes`` are the index URLs of packages that come from one index alone.
+    """
+
+    base_packages: BasePackages = "prefer"
+    allow_skew: frozenset[NormalizedName] = frozenset()
+    indexes: Mapping[NormalizedName, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +53,12 @@ class LockRequest:
     base: str
     inventory: Inventory
     specs: RoleSpecs
+    rules: Rules = field(default_factory=Rules)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Role and platform."""
+        return self.role, str(self.platform)
 
     @property
     def subject(self) -> str:
@@ -57,7 +85,8 @@ class Options:
     base's copy of these packages as well. ``indexes`` are asked before the user's own; ``find_links`` are directories
     or URLs. ``directory`` is where the engine looks for its own configuration (uv.toml) and what relative paths in
     requirements are relative to, as with pip: give the project's root; None is the working directory. ``cache_dir``
-    keeps small helper files between runs; without one they are written anew each time.
+    keeps small helper files between runs; without one they are written anew each time. ``engine`` names the resolver;
+    pip-tools runs inside the base through ``run_in_base`` where this machine is not like it.
     """
 
     upgrade: bool = False
@@ -67,6 +96,8 @@ class Options:
     preferences: Mapping[NormalizedName, Version] = field(default_factory=dict)
     directory: Path | None = None
     cache_dir: Path | None = None
+    engine: EngineName = "uv"
+    run_in_base: RunInBase | None = None
 
 
 def lock_inputs(request: LockRequest) -> Digest:
@@ -77,5 +108,8 @@ def lock_inputs(request: LockRequest) -> Digest:
         "base": str(request.inventory.image),
         "platform": str(request.platform),
         "python": str(request.inventory.python),
+        "base-packages": request.rules.base_packages,
+        "allow-skew": sorted(request.rules.allow_skew),
+        "index": {name: redact(url) for name, url in request.rules.indexes.items()},
     }
     return Digest.of(canonical_json(inputs))

@@ -9,27 +9,51 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from rayimage.lock.reasons import origin
+from rayimage.lock.request import LockRequest
 from rayimage.model.lock import RoleLock
 
 __all__ = ["export_requirements", "read_preferences"]
 
 
-def export_requirements(lock: RoleLock) -> str:
-    """The wheels of the lock as ``pip install --no-deps --require-hashes`` takes them.
+def export_requirements(lock: RoleLock, request: LockRequest | None = None) -> str:
+    """The wheels of the lock as ``pip install --no-deps --require-hashes`` takes them, as pip-compile writes them.
 
+    ``# via`` names the packages of the lock that require one and, with the ``request``, the project's files that do.
     Without dates, hosts and paths, so the text changes only with the lock.
     """
-    return "\n".join(_lines(lock)) + "\n"
+    return "\n".join(_lines(lock, _requirers(lock, request))) + "\n"
 
 
-def _lines(lock: RoleLock) -> Iterator[str]:
+def _requirers(lock: RoleLock, request: LockRequest | None) -> Mapping[NormalizedName, list[str]]:
+    files: dict[NormalizedName, set[str]] = {}
+    if request is not None:
+        for requirement in request.specs.requirements:
+            files.setdefault(canonicalize_name(requirement.name), set()).add(f"-r {origin(request, requirement)}")
+    return {
+        wheel.name: [
+            *sorted(files.get(wheel.name, ())),
+            *(other.name for other in lock.wheels if wheel.name in other.dependencies),
+        ]
+        for wheel in lock.wheels
+    }
+
+
+def _lines(lock: RoleLock, requirers: Mapping[NormalizedName, list[str]]) -> Iterator[str]:
     yield from ("#", "# This file is written by the command:", "#", "#    rayimage lock --export requirements", "#")
     yield f"# It is what role {lock.role} on {lock.platform} adds to Ray {lock.base.ray}, Python {lock.base.python},"
     yield f"# base image {lock.base.digest}; install it there with --no-deps."
     yield "#"
     for wheel in lock.wheels:
+        if wheel.directory is not None:
+            yield f"# {wheel.name}=={wheel.version} is built from the project's own source: pip has no hash of it"
+            continue
         yield f"{wheel.name}=={wheel.version} \\"
         yield f"    --hash={wheel.digest}"
+        via = requirers[wheel.name]
+        yield from (
+            [f"    # via {via[0]}"] if len(via) == 1 else ["    # via", *(f"    #   {by}" for by in via)] if via else []
+        )
 
 
 def read_preferences(text: str) -> Mapping[NormalizedName, Version]:

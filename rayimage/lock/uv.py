@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -22,7 +23,7 @@ from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from rayimage.errors import LockError
-from rayimage.lock import explain, stubs
+from rayimage.lock import explain, stubs, uv_log
 from rayimage.lock._toml import loads, string
 from rayimage.lock.engine import PackageFile, Question, ResolvedPackage
 from rayimage.lock.request import Options
@@ -30,7 +31,7 @@ from rayimage.lock.target import Target
 from rayimage.model.digest import Digest
 from rayimage.specs import Source
 
-__all__ = ["UvEngine", "constraints_text", "parse_pylock", "platform_tag", "seed_text"]
+__all__ = ["UvEngine", "constraints_text", "indexes_text", "parse_pylock", "platform_tag", "seed_text"]
 
 # The glibc minors of uv's manylinux targets (`uv pip compile --help`, --python-platform), the same since uv 0.9.
 _MANYLINUX: Final = (17, 28, *range(31, 41))
@@ -54,19 +55,47 @@ class UvEngine:
             tag = platform_tag(question.target)
             links = [stubs.write_stubs(base, question.target, f"{tag[1]}_{tag[0]}", parent) for base in question.bases]
             output = work / "pylock.toml"
-            output.write_text(seed_text(question.preferences), encoding="utf-8")
+            output.write_text(seed_text(question.preferences, question.indexes), encoding="utf-8")
             (work / "constraints.txt").write_text(constraints_text(question.constraints), encoding="utf-8")
+            (work / "local.txt").write_text(local_text(question.sources), encoding="utf-8")
             required = f"ray=={question.ray}\n{constraints_text(question.required)}"
             (work / "base.in").write_text(required, encoding="utf-8")
             find_links = [*map(str, dict.fromkeys(links)), *self._options.find_links]
-            command = [*_command(question.target, work), *_sources(question.sources)]
+            command = [*_command(question.target, work), *_sources(question.sources, work)]
+            if question.indexes:
+                (work / "index").mkdir()
+                pyproject = work / "index" / "pyproject.toml"
+                pyproject.write_text(indexes_text(question.indexes), encoding="utf-8")
+                command.append(str(pyproject))
             command += [argument for link in find_links for argument in ("--find-links", link)]
-            self._run(question, command)
-            return parse_pylock(output.read_text(encoding="utf-8"), work, question.target)
+            done = self._run(command)
+            if done.returncode:
+                raise self._failure(question, done)
+            packages = parse_pylock(output.read_text(encoding="utf-8"), work, question.target)
+            requires = uv_log.requirements_of(done.stderr, {package.name: package.version for package in packages})
+            return tuple(replace(package, requires=requires.get(package.name)) for package in packages)
 
-    def _run(self, question: Question, command: Sequence[str]) -> None:
+    def _failure(self, question: Question, done: subprocess.CompletedProcess[str]) -> LockError:
+        stderr = uv_log.without_log(done.stderr)
+        existing = {pin: self._existing(pin) for pin in explain.without_wheel(stderr)}
+        return explain.failure(question, stderr, done.returncode, existing)
+
+    def _existing(self, pin: str) -> tuple[str, ...]:
+        """The wheels of a package (``name==version``) for any platform, by file name; empty where there are none."""
+        with TemporaryDirectory(prefix="rayimage-lock-") as scratch:
+            work = Path(scratch)
+            (work / "pin.in").write_text(f"{pin}\n", encoding="utf-8")
+            output = work / "pylock.toml"
+            command = ["pip", "compile", "--quiet", "--no-header", "--format", "pylock.toml", "--only-binary", ":all:"]
+            command += ["--python", sys.executable, "--no-python-downloads", "--universal", "--no-deps"]
+            done = self._run([*command, "--output-file", str(output), str(work / "pin.in")])
+            packages = loads(output.read_text(encoding="utf-8")).get("packages", ()) if not done.returncode else ()
+            urls = [str(wheel.get("url", "")) for package in packages for wheel in package.get("wheels", ())]
+            return tuple(sorted({unquote(urlsplit(url).path.rpartition("/")[2]) for url in urls if url}))
+
+    def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         try:
-            done = subprocess.run(
+            return subprocess.run(
                 [_find_uv(), *command],
                 env=_environment(os.environ, self._options.indexes),
                 cwd=self._options.directory,
@@ -78,8 +107,6 @@ class UvEngine:
             )
         except OSError as error:
             raise LockError("uv cannot be started", why=str(error), fix="reinstall it: pip install uv") from error
-        if done.returncode:
-            raise explain.failure(question, done.stderr, done.returncode)
 
 
 def _find_uv() -> str:
@@ -103,10 +130,15 @@ def platform_tag(target: Target) -> tuple[str, str]:
     return target.machine, f"manylinux_2_{levels[-1]}"
 
 
-def seed_text(preferences: Mapping[NormalizedName, Version]) -> str:
-    """Preferences as uv reads them from its output file: a pylock.toml of names and versions."""
+def seed_text(preferences: Mapping[NormalizedName, Version], indexes: Mapping[NormalizedName, str]) -> str:
+    """Preferences as uv reads them from its output file: a pylock.toml of names and versions.
+
+    Of a package that has an index of its own uv takes a preference only where it names that index.
+    """
     packages = [
-        f"[[packages]]\nname = {string(n)}\nversion = {string(str(v))}\n" for n, v in sorted(preferences.items())
+        f"[[packages]]\nname = {string(name)}\nversion = {string(str(version))}\n"
+        + (f"index = {string(indexes[name])}\n" if name in indexes else "")
+        for name, version in sorted(preferences.items())
     ]
     return 'lock-version = "1.0"\ncreated-by = "rayimage"\n' + ("\n".join(["", *packages]) or "packages = []\n")
 
@@ -116,20 +148,51 @@ def constraints_text(constraints: Mapping[NormalizedName, Version]) -> str:
     return "".join(f"{name}=={version}\n" for name, version in sorted(constraints.items()))
 
 
+def indexes_text(indexes: Mapping[NormalizedName, str]) -> str:
+    """A project that requires packages, each from an index of its own and never from another one.
+
+    uv lets an index be pinned to a package in a pyproject.toml only; it then counts in the whole resolution.
+    Credentials can be given as for any named index: the index of torch is called ``rayimage-torch``
+    (UV_INDEX_RAYIMAGE_TORCH_USERNAME, …_PASSWORD).
+    """
+    names = sorted(indexes)
+    lines = ["[project]", 'name = "rayimage-index"', 'version = "0"']
+    lines.append(f"dependencies = [{', '.join(string(name) for name in names)}]")
+    for name in names:
+        lines += ["", "[[tool.uv.index]]", f"name = {string(f'rayimage-{name}')}", f"url = {string(indexes[name])}"]
+        lines.append("explicit = true")
+    lines += ["", "[tool.uv.sources]"]
+    lines += [f"{name} = {{ index = {string(f'rayimage-{name}')} }}" for name in names]
+    return "\n".join(lines) + "\n"
+
+
 def _command(target: Target, work: Path) -> Iterator[str]:
     yield from ("pip", "compile", "--quiet", "--no-header", "--format", "pylock.toml")
     # The interpreter only has to exist; the two options below say what is resolved for.
     yield from ("--python", sys.executable, "--no-python-downloads", "--no-universal", "--no-upgrade")
     yield from ("--python-version", str(target.python), "--python-platform", "-".join(platform_tag(target)))
     yield from ("--only-binary", ":all:")
+    yield from ("--constraints", str(work / "local.txt"))
     yield from ("--constraints", str(work / "constraints.txt"), "--output-file", str(work / "pylock.toml"))
     yield str(work / "base.in")
 
 
-def _sources(sources: Iterable[Source]) -> Iterator[str]:
-    """Sources as arguments; the same file with other extras or groups (another role's) is one source."""
+def local_text(sources: Iterable[Source]) -> str:
+    """Local packages as constraints: wherever such a name is required, by whomever, it is this wheel."""
+    wheels = {name: wheel for source in sources for name, wheel in source.wheels}
+    return "".join(f"{name} @ {wheel.as_uri()}\n" for name, wheel in sorted(wheels.items()))
+
+
+def _sources(sources: Iterable[Source], work: Path) -> Iterator[str]:
+    """Sources as arguments; the same file with other extras or groups (another role's) is one source.
+
+    What a resolver cannot read as it is, is written into ``work``.
+    """
     arguments: dict[tuple[str, ...], None] = {}
-    for source in sources:
+    for number, source in enumerate(sources):
+        if source.kind == "lines":
+            arguments[(str(_written(source, work / f"source-{number}")),)] = None
+            continue
         if source.kind == "requirements" or source.dependencies:
             arguments[(str(source.path),)] = None
         arguments.update({("--extra", extra): None for extra in source.extras})
@@ -138,11 +201,25 @@ def _sources(sources: Iterable[Source]) -> Iterator[str]:
         yield from argument
 
 
+def _written(source: Source, directory: Path) -> Path:
+    """The lines of a source as a file: a project where they need tables of uv's, which only a project can have."""
+    directory.mkdir()
+    if not source.tables:
+        file = directory / "requirements.in"
+        file.write_text("".join(f"{line}\n" for line in source.lines), encoding="utf-8")
+        return file
+    file = directory / "pyproject.toml"
+    dependencies = ", ".join(string(line) for line in source.lines)
+    project = f'[project]\nname = "{directory.name}"\nversion = "0"\ndependencies = [{dependencies}]\n'
+    file.write_text(f"{project}\n{source.tables}", encoding="utf-8")
+    return file
+
+
 def _environment(host: Mapping[str, str], indexes: Sequence[str]) -> dict[str, str]:
     env = {key: value for key, value in host.items() if key not in _HOST_VARIABLES}
     if indexes:  # Not as arguments: those are visible to every process, and the URLs may hold credentials.
         env["UV_INDEX"] = " ".join([*indexes, *env.get("UV_INDEX", "").split()])
-    return env | {"NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
+    return env | {"NO_COLOR": "1", "UV_NO_PROGRESS": "1", "RUST_LOG": uv_log.FILTER}
 
 
 def parse_pylock(text: str, directory: Path, target: Target) -> tuple[ResolvedPackage, ...]:

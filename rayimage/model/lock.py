@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
@@ -33,6 +34,10 @@ class LockedWheel:
     digest: Digest
     size: int | None = None
     url: str = ""
+    directory: Path | None = None
+    """Of a local package, the absolute directory that the wheel is built from; ``url`` is then this machine's."""
+    dependencies: tuple[NormalizedName, ...] = ()
+    """The other wheels of the lock that this one requires, sorted; empty also where the resolver does not say."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,11 +50,16 @@ class Provided:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Move:
-    """A base package that is replaced."""
+    """A base package that is replaced.
+
+    ``because`` is the chain of requirements that forces it, for people: the one that the old version does not meet
+    first, then what requires the package that has it, up to a requirement of the project. Empty where unknown.
+    """
 
     name: NormalizedName
     old: Version
     new: Version
+    because: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +74,8 @@ class RoleLock:
     wheels: tuple[LockedWheel, ...]
     provided: tuple[Provided, ...]
     moves: tuple[Move, ...]
+    specs: tuple[tuple[str, Digest], ...] = ()
+    """The spec files that it was made of: path relative to the project's root, digest of the content."""
 
     @property
     def added(self) -> tuple[LockedWheel, ...]:

@@ -27,7 +27,10 @@ def lock_data(locks: Sequence[RoleLock]) -> list[dict[str, Any]]:
             "python": str(lock.base.python),
             "provided": {item.name: str(item.version) for item in lock.provided},
             "added": {wheel.name: str(wheel.version) for wheel in lock.added},
-            "moved": {move.name: {"from": str(move.old), "to": str(move.new)} for move in lock.moves},
+            "moved": {
+                move.name: {"from": str(move.old), "to": str(move.new), "because": list(move.because)}
+                for move in lock.moves
+            },
         }
         for lock in locks
     ]

@@ -1,59 +1,70 @@
 """Progress on stderr: live bars on a terminal, plain lines elsewhere, nothing when quiet.
 
-Both listeners implement ``rayimage.model.progress.Progress`` and are thread-safe. Stage times are kept for the summary.
+The listener implements ``rayimage.model.progress.Progress`` and is thread-safe. Stage times are kept for the summary.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from rayimage.model.progress import Task
+from rayimage.report.wording import human_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["ConsoleProgress", "human_bytes"]
+    from rayimage.report.bars import Bar, Bars
+
+__all__ = ["Aside", "ConsoleProgress", "human_bytes"]
 
 _MIN_BAR_BYTES = 1 << 20
-
-
-def human_bytes(count: float) -> str:
-    """``count`` bytes for people, in decimal units as registries count: ``12.3 MB``."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 999.5 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError("unreachable")
+_PULSE_SECONDS = 15.0
+"""Between signs of life where there are no bars: some CIs end a job that says nothing for minutes."""
 
 
 class ConsoleProgress:
-    """A listener that writes to ``console``: with bars when it is a terminal, one line per stage when it is not."""
+    """A listener that writes to ``console``: with bars when something can move there, else one line per stage.
 
-    def __init__(self, console: Console, *, quiet: bool = False, verbose: bool = False) -> None:
+    ``times`` are the seconds of each stage that ended; ``stopped`` says that tasks end at their next block of bytes.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._console = console
         self._quiet = quiet
         self._verbose = verbose
-        self._lock = threading.Lock()
-        self._bars = _Bars(console) if console.is_terminal and not quiet else None
+        self._clock = clock
+        self._lock = threading.RLock()  # a signal handler may speak while its thread does
+        self._bars: Bars | None = None
+        self._pulse: _Pulse | None = None
+        self._labels: dict[str, str] = {}
         self.times: dict[str, float] = {}
+        self.stopped = False
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time a step; its line appears when it ends without an error."""
-        started = time.perf_counter()
-        with self._bars.shown(name) if self._bars else _nothing():
+        started = self._clock()
+        with self._showing(name, started):
             yield
-        elapsed = time.perf_counter() - started
+        elapsed = self._clock() - started
         with self._lock:
             self.times[name] = self.times.get(name, 0.0) + elapsed
         self._line(f"[green]✓[/] {name} [dim]{elapsed:.1f} s[/]")
 
     def task(self, label: str, total: int | None = None) -> Task:
         """A bar on a terminal (when it is worth one); a line at its end when verbose."""
+        label = self._labels.get(label, label)
         bar = self._bars.add(label, total) if self._bars and (total or 0) >= _MIN_BAR_BYTES else None
         return _ConsoleTask(self, label, bar)
 
@@ -61,94 +72,113 @@ class ConsoleProgress:
         """A line, unless quiet."""
         self._line(f"  {_escape(text)}")
 
+    def detail(self, text: str) -> None:
+        """A line when verbose."""
+        if self._verbose:
+            self._line(f"  [dim]{_escape(text)}[/]")
+
+    def hint(self, text: str) -> None:
+        """What to do next, unless quiet."""
+        self._line(f"[dim]next:[/] {_escape(text)}")
+
     def warn(self, text: str) -> None:
         """A line even when quiet."""
         with self._lock:
             self._console.print(f"[yellow]![/] {_escape(text)}", highlight=False, soft_wrap=True)
+
+    def call(self, labels: Mapping[str, str]) -> None:
+        """Show tasks under other names: what a blob holds says more than its digest."""
+        self._labels.update(labels)
+
+    def stop(self) -> None:
+        """Make every task end at its next block of bytes, with KeyboardInterrupt in its thread."""
+        self.stopped = True
+        if self._bars:
+            self._bars.rename("stopping (Ctrl-C again: at once)")
+
+    def heard(self, count: int) -> None:
+        """Called by tasks as ``count`` bytes pass; raises KeyboardInterrupt once stopped."""
+        if self.stopped:
+            raise KeyboardInterrupt
+        if self._pulse:
+            with self._lock:
+                text = self._pulse.beat(count, self._clock())
+            if text:
+                self.note(text)
+
+    def _showing(self, name: str, started: float) -> AbstractContextManager[None]:
+        if self._quiet:
+            return nullcontext()
+        return self._bars_of(name) if self._console.is_interactive else self._pulse_of(name, started)
+
+    @contextmanager
+    def _bars_of(self, name: str) -> Iterator[None]:
+        from rayimage.report.bars import Bars
+
+        self._bars = Bars(self._console, name)
+        try:
+            with self._bars:
+                yield
+        finally:
+            self._bars = None
+
+    @contextmanager
+    def _pulse_of(self, name: str, started: float) -> Iterator[None]:
+        self._pulse = _Pulse(name, started)
+        try:
+            yield
+        finally:
+            self._pulse = None
 
     def _line(self, markup: str) -> None:
         if not self._quiet:
             with self._lock:
                 self._console.print(markup, highlight=False, soft_wrap=True)
 
-    def task_done(self, label: str, note: str) -> None:
-        """Called by tasks at their end."""
-        if self._verbose:
-            self._line(f"  [dim]{_escape(label)}: {_escape(note or 'done')}[/]")
+
+class Aside:
+    """A listener for stages whose notes the command reports itself: they are shown when verbose only."""
+
+    def __init__(self, progress: ConsoleProgress) -> None:
+        self.stage = progress.stage
+        self.task = progress.task
+        self.warn = progress.warn
+        self.note = progress.detail
 
 
 class _ConsoleTask:
-    def __init__(self, owner: ConsoleProgress, label: str, bar: _Bar | None) -> None:
+    def __init__(self, owner: ConsoleProgress, label: str, bar: Bar | None) -> None:
         self._owner = owner
         self._label = label
         self._bar = bar
 
     def advance(self, count: int) -> None:
+        self._owner.heard(count)
         if self._bar:
             self._bar.advance(count)
 
     def done(self, note: str = "") -> None:
         if self._bar:
             self._bar.close()
-        self._owner.task_done(self._label, note)
+        self._owner.detail(f"{self._label}: {note or 'done'}")
 
 
-class _Bars:
-    """A rich progress display that exists only while a stage runs."""
+class _Pulse:
+    """A sign of life of a stage, now and then, made of the bytes that passed in it."""
 
-    def __init__(self, console: Console) -> None:
-        from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TransferSpeedColumn
+    def __init__(self, stage: str, started: float) -> None:
+        self._stage = stage
+        self._started = self._last = started
+        self._bytes = 0
 
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-        )
-        self._progress = Progress(*columns, console=console, transient=True)
-
-    def shown(self, name: str) -> AbstractContextManager[None]:
-        return self._shown(name)
-
-    @contextmanager
-    def _shown(self, name: str) -> Iterator[None]:
-        with self._progress:
-            heading = self._progress.add_task(f"[bold]{name}[/]", total=None)
-            try:
-                yield
-            finally:
-                self._progress.remove_task(heading)
-
-    def add(self, label: str, total: int | None) -> _Bar:
-        return _Bar(self, int(self._progress.add_task(_escape(label), total=total)))
-
-    def advance(self, task: int, count: int) -> None:
-        from rich.progress import TaskID
-
-        self._progress.advance(TaskID(task), count)
-
-    def remove(self, task: int) -> None:
-        from rich.progress import TaskID
-
-        self._progress.remove_task(TaskID(task))
-
-
-class _Bar:
-    def __init__(self, bars: _Bars, task: int) -> None:
-        self._bars = bars
-        self._task = task
-
-    def advance(self, count: int) -> None:
-        self._bars.advance(self._task, count)
-
-    def close(self) -> None:
-        self._bars.remove(self._task)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+    def beat(self, count: int, now: float) -> str:
+        """``push: 120 MB so far, 8.1 MB/s`` when it is time for it, else nothing."""
+        self._bytes += count
+        if now - self._last < _PULSE_SECONDS:
+            return ""
+        self._last = now
+        rate = human_bytes(self._bytes / (now - self._started))
+        return f"{self._stage}: {human_bytes(self._bytes)} so far, {rate}/s"
 
 
 def _escape(text: str) -> str:

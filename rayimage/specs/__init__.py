@@ -7,6 +7,8 @@ files itself; this room answers which files they are (so that a stale lock is no
 
 from __future__ import annotations
 
-from rayimage.specs.collect import RoleSpecs, Source, collect_specs
+from rayimage.specs.collect import RoleSpecs, collect_specs
+from rayimage.specs.local import LocalPackage
+from rayimage.specs.source import Source
 
-__all__ = ["RoleSpecs", "Source", "collect_specs"]
+__all__ = ["LocalPackage", "RoleSpecs", "Source", "collect_specs"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +16,11 @@ from packaging.utils import canonicalize_name
 
 from rayimage.errors import ConfigError
 from rayimage.model.digest import Digest
+from rayimage.specs.findings import Findings, line_of, without_secrets
+from rayimage.specs.toml import parse_toml, strings, table
 from rayimage.specs.wording import did_you_mean, first_line
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-__all__ = ["Pyproject", "Selection", "read_toml"]
+__all__ = ["Pyproject", "Selection"]
 
 # Keys of [tool.uv] that decide which versions a resolution finds; the rest is about uv's own project workflow.
 # The list: uv's settings reference, https://docs.astral.sh/uv/reference/settings/
@@ -53,23 +49,7 @@ _RESOLUTION_KEYS = (
     "resolution",
     "sources",
 )
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """The tables of a TOML file; raises ConfigError that names file and line when it cannot be read."""
-    try:
-        text = path.read_bytes().decode()
-        return tomllib.loads(text)
-    except OSError as error:
-        why, fix = error.strerror or str(error), "create it, or leave out the keys that need it"
-        raise ConfigError(f"cannot read {path}", why=why, fix=fix) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not TOML", why=f"not UTF-8: {error.reason}", fix="save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r" \(at line (\d+), column \d+\)", str(error))
-        line = int(found[1]) if found else text.count("\n") + 1
-        why = re.sub(r" \(at [^()]*\)$", "", str(error))
-        raise ConfigError(f"{path}:{line}: not valid TOML", why=why, fix="correct the line") from error
+_COMPUTED = ("dependencies", "optional-dependencies")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,15 +63,21 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Pyproject:
-    """A pyproject.toml as read; methods that check it return what they found and what is wrong with it."""
+    """A pyproject.toml as read; ``text`` is for line numbers in messages."""
 
     path: Path
     data: Mapping[str, Any]
+    text: str = ""
 
     @classmethod
     def read(cls, path: Path) -> Pyproject:
         """Read ``path``; raises ConfigError when it is absent or not TOML."""
-        return cls(path, read_toml(path))
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            why, fix = error.strerror or str(error), "create it, or leave out the keys that need it"
+            raise ConfigError(f"cannot read {path}", why=why, fix=fix) from error
+        return cls(path, parse_toml(data, path), data.decode())
 
     @property
     def has_project(self) -> bool:
@@ -106,28 +92,52 @@ class Pyproject:
     @property
     def extras(self) -> tuple[str, ...]:
         """The names of the extras, as written."""
-        return tuple(_table(_table(self.data, "project"), "optional-dependencies"))
+        computed = table(self.data, "tool", "setuptools", "dynamic", "optional-dependencies")
+        return tuple(dict.fromkeys((*table(self.data, "project", "optional-dependencies"), *computed)))
 
     @property
     def groups(self) -> tuple[str, ...]:
         """The names of the dependency groups, as written."""
-        return tuple(_table(self.data, "dependency-groups"))
+        return tuple(table(self.data, "dependency-groups"))
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether [project] leaves dependencies to the build backend."""
+        return bool(set(_COMPUTED) & set(strings(table(self.data, "project").get("dynamic"))))
+
+    def find(self, selection: Selection, found: Findings) -> tuple[Requirement, ...]:
+        """The direct requirements of ``selection``; what they are, and what is wrong, goes into ``found``, too.
+
+        Extras of the project itself and included groups are expanded. What setuptools computes from files is in
+        ``computed_files``, not here.
+        """
+        requirements: list[Requirement] = []
+        if selection.dependencies or selection.extras:
+            self._add_project(selection.extras, requirements, found)
+        self._add_groups(selection.groups, requirements, found)
+        for requirement in requirements:
+            found.require(requirement, self._place(requirement))
+        return tuple(requirements)
 
     def requirements(self, selection: Selection) -> tuple[tuple[Requirement, ...], tuple[str, ...]]:
-        """The direct requirements of ``selection``, and the problems met, each ``path.to.key: what is wrong``.
+        """The direct requirements of ``selection``, and what is wrong with them."""
+        found = Findings(root=self.path.parent)
+        return self.find(selection, found), tuple(found.problems)
 
-        Extras of the project itself and included groups are expanded.
-        """
-        found: list[Requirement] = []
-        problems: list[str] = []
-        if selection.dependencies or selection.extras:
-            self._add_project(selection.extras, found, problems)
-        self._add_groups(selection.groups, found, problems)
-        return tuple(found), tuple(problems)
+    def computed_files(self, extras: Iterable[str]) -> tuple[Path, ...]:
+        """Requirements files that setuptools takes the dependencies from (``[tool.setuptools.dynamic]``)."""
+        dynamic = table(self.data, "tool", "setuptools", "dynamic")
+        wanted = {canonicalize_name(extra) for extra in extras}
+        entries = [table(dynamic, "dependencies")] if "dependencies" in self._computed else []
+        optional = table(dynamic, "optional-dependencies") if "optional-dependencies" in self._computed else {}
+        entries += [table(optional, name) for name in optional if canonicalize_name(name) in wanted]
+        files = [entry.get("file", ()) for entry in entries]
+        names = [name for file in files for name in ([file] if isinstance(file, str) else file)]
+        return tuple(self.path.parent / str(name) for name in names)
 
     def digest(self, selection: Selection, requirements: Iterable[Requirement]) -> Digest:
         """The digest of what a resolution of ``selection`` depends on, so that other edits leave a lock fresh."""
-        project, uv = _table(self.data, "project"), _table(_table(self.data, "tool"), "uv")
+        project, uv = table(self.data, "project"), table(self.data, "tool", "uv")
         facts = {
             "requires-python": project.get("requires-python"),
             "dependencies": selection.dependencies or bool(selection.extras),
@@ -135,25 +145,49 @@ class Pyproject:
             "uv": {key: uv[key] for key in _RESOLUTION_KEYS if key in uv},
         }
         # TOML has dates, JSON has not; uv's exclude-newer may be one.
-        return Digest.of(json.dumps(facts, sort_keys=True, separators=(",", ":"), default=str).encode())
+        text = json.dumps(facts, sort_keys=True, separators=(",", ":"), default=str)
+        return Digest.of(without_secrets(text).encode())
 
-    def _add_project(self, extras: Sequence[str], found: list[Requirement], problems: list[str]) -> None:
-        project = _table(self.data, "project")
+    def _place(self, requirement: Requirement) -> str:
+        """The first line where the requirement can start; that of its group or extra is not kept by parsers."""
+        start = re.compile(rf"""["']{re.escape(requirement.name)}(?![\w.-])""", re.IGNORECASE)
+        lines = self.text.splitlines()
+        line = next((number for number, line in enumerate(lines, start=1) if start.search(line)), None)
+        return f"{self.path.name}:{line}" if line else self.path.name
+
+    @property
+    def _computed(self) -> frozenset[str]:
+        return frozenset(strings(table(self.data, "project").get("dynamic")))
+
+    def _add_project(self, extras: Sequence[str], requirements: list[Requirement], found: Findings) -> None:
+        project = table(self.data, "project")
         if not self.has_project:
-            problems.append("project: there is no [project] table to take dependencies from")
+            hint = next((f"; for what {name} locked, set from-lock = {file!r}" for name, file in self._locks()), "")
+            found.problems.append(
+                f"{self.path.name}: project: there is no [project] table to take dependencies from{hint}"
+            )
             return
-        problems += [
-            f"project.dynamic: {key} are computed when the project is built, so a stale lock could not be noticed;"
-            " list the file that they come from under `requirements` instead of project = true"
-            for key in sorted({"dependencies", "optional-dependencies"} & set(_strings(project.get("dynamic"))))
+        if versions := project.get("requires-python"):
+            found.python[self.path.name] = str(versions)
+        dynamic = table(self.data, "tool", "setuptools", "dynamic")
+        found.problems += [
+            f"{self.path.name}: project.dynamic: {key} are computed when the project is built, so a stale lock could"
+            " not be noticed; list the file that they come from under `requirements` instead of project = true"
+            for key in sorted(self._computed & set(_COMPUTED))
+            if key not in dynamic
         ]
-        found += _parse(project.get("dependencies", []), "project.dependencies", problems)
-        self._add_extras(extras, found, problems, seen=set())
+        requirements += self._parse(project.get("dependencies", []), "project.dependencies", found)
+        self._add_extras(extras, requirements, found, seen=set())
+
+    def _locks(self) -> list[tuple[str, str]]:
+        tools = {"poetry": "poetry.lock", "pdm": "pdm.lock"}
+        return [(tool.capitalize(), file) for tool, file in tools.items() if table(self.data, "tool", tool)]
 
     def _add_extras(
-        self, extras: Iterable[str], found: list[Requirement], problems: list[str], *, seen: set[str]
+        self, extras: Iterable[str], requirements: list[Requirement], found: Findings, *, seen: set[str]
     ) -> None:
-        project = _table(self.data, "project")
+        project = table(self.data, "project")
+        optional = table(project, "optional-dependencies")
         known = {canonicalize_name(name): name for name in self.extras}
         own_name = canonicalize_name(str(project.get("name", "")))
         for extra in extras:
@@ -163,29 +197,45 @@ class Pyproject:
             seen.add(name)
             if name not in known:
                 hint = did_you_mean(name, known)
-                problems.append(f"project.optional-dependencies: there is no extra {extra!r}{hint}")
+                where = f"{self.path.name}: project.optional-dependencies"
+                found.problems.append(f"{where}: there is no extra {extra!r}{hint}")
                 continue
             where = f"project.optional-dependencies.{known[name]}"
-            for requirement in _parse(project["optional-dependencies"][known[name]], where, problems):
+            for requirement in self._parse(optional.get(known[name], []), where, found):
                 # ``all = ["thisproject[a,b]"]`` is how an extra includes another one.
                 if canonicalize_name(requirement.name) == own_name:
-                    self._add_extras(sorted(requirement.extras), found, problems, seen=seen)
+                    self._add_extras(sorted(requirement.extras), requirements, found, seen=seen)
                 else:
-                    found.append(requirement)
+                    requirements.append(requirement)
 
-    def _add_groups(self, groups: Sequence[str], found: list[Requirement], problems: list[str]) -> None:
+    def _add_groups(self, groups: Sequence[str], requirements: list[Requirement], found: Findings) -> None:
         known = [canonicalize_name(name) for name in self.groups]
         missing = [group for group in groups if canonicalize_name(group) not in known]
+        where = f"{self.path.name}: dependency-groups"
         for group in missing:
             hint = did_you_mean(canonicalize_name(group), known)
-            problems.append(f"dependency-groups: there is no group {group!r}{hint}")
+            found.problems.append(f"{where}: there is no group {group!r}{hint}")
         try:
-            resolver = DependencyGroupResolver(_table(self.data, "dependency-groups"))
+            resolver = DependencyGroupResolver(table(self.data, "dependency-groups"))
             for group in groups:
                 if group not in missing:
-                    found += resolver.resolve(group)
+                    requirements += resolver.resolve(group)
         except ExceptionGroup as error:
-            problems += [f"dependency-groups: {problem}" for problem in dict.fromkeys(_leaves(error))]
+            found.problems += [f"{where}: {problem}" for problem in dict.fromkeys(_leaves(error))]
+
+    def _parse(self, value: object, where: str, found: Findings) -> list[Requirement]:
+        if not isinstance(value, list):
+            found.problems.append(f"{self.path.name}: {where}: must be a list of requirements")
+            return []
+        requirements = []
+        for position, item in enumerate(value):
+            try:
+                requirements.append(Requirement(item))
+            except (InvalidRequirement, TypeError) as error:  # noqa: PERF203 - every fault is wanted
+                line = line_of(self.text, item)
+                place = f"{self.path.name}:{line}" if line else self.path.name
+                found.problems.append(f"{place}: {where}[{position}]: {first_line(error)}")
+        return requirements
 
 
 def _canonical(requirement: Requirement) -> list[str | list[str]]:
@@ -197,28 +247,6 @@ def _canonical(requirement: Requirement) -> list[str | list[str]]:
         requirement.url or "",
         str(requirement.marker or ""),
     ]
-
-
-def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = data.get(key)
-    return value if isinstance(value, dict) else {}
-
-
-def _strings(value: Any) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
-
-
-def _parse(value: Any, where: str, problems: list[str]) -> list[Requirement]:
-    if not isinstance(value, list):
-        problems.append(f"{where}: must be a list of requirements")
-        return []
-    found = []
-    for position, item in enumerate(value):
-        try:
-            found.append(Requirement(item))
-        except (InvalidRequirement, TypeError) as error:  # noqa: PERF203 - every fault is wanted
-            problems.append(f"{where}[{position}]: {first_line(error)}")
-    return found
 
 
 def _leaves(error: Exception) -> list[str]:

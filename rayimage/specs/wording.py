@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["did_you_mean", "first_line"]
+from packaging.utils import canonicalize_name
+
+__all__ = ["did_you_mean", "first_line", "unknown"]
 
 
 def did_you_mean(word: str, words: Iterable[str]) -> str:
@@ -17,3 +19,10 @@ def did_you_mean(word: str, words: Iterable[str]) -> str:
 def first_line(error: Exception) -> str:
     """The first line of an error's text: packaging draws the position of the fault below it."""
     return str(error).partition("\n")[0]
+
+
+def unknown(kind: str, wanted: Iterable[str], known: Iterable[str]) -> list[str]:
+    """What to say of names that are not among the known ones; the spelling of names counts as for packages."""
+    names = [canonicalize_name(name) for name in known]
+    missing = [name for name in wanted if canonicalize_name(name) not in names]
+    return [f"has no {kind} {name!r}{did_you_mean(canonicalize_name(name), names)}" for name in missing]

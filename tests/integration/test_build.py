@@ -327,7 +327,7 @@ class TestBadInput:
 
 
 class TestCommands:
-    def test_dry_run_writes_nothing_but_the_lock(self, project: Project) -> None:
+    def test_dry_run_writes_nothing(self, project: Project) -> None:
         ran = project.run("--json", "build", "--dry-run")
         assert ran.code == 0, ran.err
         [head, worker] = json.loads(ran.out)
@@ -338,6 +338,7 @@ class TestCommands:
         ]
         assert head["role"] == "head"
         assert not list(project.cache.glob("blobs/sha256/*"))
+        assert not (project.root / "lockfiles").exists()
         assert project.yaml == YAML
 
     def test_lock_twice_changes_nothing(self, project: Project) -> None:

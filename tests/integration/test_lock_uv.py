@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from rayimage.errors import LockError
 from rayimage.lock import (
     LockRequest,
     Options,
+    Rules,
     check_environment,
     export_requirements,
     lock_path,
@@ -190,3 +192,28 @@ def test_the_projects_uv_configuration_counts(tmp_path):
         lock([ask(base, tmp_path, "six")], Options(directory=tmp_path))
     (result,) = lock([replace(ask(base, tmp_path, "click"))], Options(directory=tmp_path))
     assert [item.name for item in result.provided] == ["click", "ray"]
+
+
+def test_a_model_on_the_published_pins_moves_only_what_it_must(ray_base, tmp_path):
+    """transformers, torch, scikit-learn and fastapi on the packages of a published Ray 2.55.1 image."""
+    base = ray_base[AMD64]
+    (result,) = lock([ask(base, tmp_path, "transformers", "torch", "scikit-learn", "fastapi")])
+    assert len(result.provided) > len(result.moves)
+    assert {"ray", "fastapi", "starlette", "pydantic"} <= {item.name for item in result.provided}
+    for move in result.moves:
+        first, last = move.because[0], move.because[-1]
+        requirement = Requirement(first.partition(" requires ")[2])
+        assert canonicalize_name(requirement.name) == move.name
+        assert not requirement.specifier.contains(move.old, prereleases=True), first
+        assert requirement.specifier.contains(move.new, prereleases=True), first
+        assert last.startswith("worker.in requires "), last
+    problems = check_environment(base, result, {}).new
+    assert {problem.found for problem in problems} <= {move.new for move in result.moves}
+
+
+def test_pinned_published_packages_stay(ray_base, tmp_path):
+    base = ray_base[AMD64]
+    request = replace(ask(base, tmp_path, "transformers", "scikit-learn", "fastapi"), rules=Rules(base_packages="pin"))
+    (result,) = lock([request])
+    assert result.moves == ()
+    assert {"scikit-learn", "transformers"} <= {wheel.name for wheel in result.wheels}

@@ -40,7 +40,7 @@ CONFINED = {
     "docker": ("builders/docker/", "registry/keychain.py"),
     "pydantic": ("config/",),
     "urllib3": ("http/",),
-    "ruamel": ("kuberay/",),
+    "ruamel": ("kuberay/", "specs/conda.py"),
     "installer": ("layers/",),
     "jinja2": ("builders/docker/",),
 }

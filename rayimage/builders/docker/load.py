@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, cast
 
 from rayimage.builders.direct import BuiltImage
@@ -17,11 +17,12 @@ from rayimage.errors import EngineError
 from rayimage.model.content import Blob
 from rayimage.model.digest import Digest
 from rayimage.model.progress import SILENT, Progress
+from rayimage.specs.findings import without_secrets
 
 if TYPE_CHECKING:
     import docker
 
-__all__ = ["archive", "connect", "engine_architecture", "load"]
+__all__ = ["archive", "archive_of", "connect", "engine_architecture", "load", "load_archive"]
 
 _BLOCK = 1 << 20
 
@@ -37,7 +38,7 @@ def connect() -> docker.DockerClient:
     except DockerException as error:
         raise EngineError(
             "no Docker Engine answers",
-            why=str(error),
+            why=without_secrets(str(error)),
             fix="start Docker or set DOCKER_HOST; --output oci:DIR and a push need no Engine",
         ) from error
     return client
@@ -53,19 +54,9 @@ def load(image: BuiltImage, name: str, client: docker.DockerClient, progress: Pr
 
     Raises EngineError when the Engine refuses, also inside an answer with status 200 (docker/docker-py#1772).
     """
-    from docker.errors import DockerException
-    from requests.exceptions import RequestException
-
-    task = progress.task(name, image.image.size)
     expected = image.image.manifest.config.digest
-    try:
-        # requests sends any iterator as a chunked body; the SDK's annotation knows files only.
-        client.images.load(cast("IO[bytes]", _counted(archive(image, name), task.advance)))
-        found = client.images.get(name).id
-    except (DockerException, RequestException) as error:
-        raise EngineError(
-            f"the Docker Engine did not load {name}", why=str(error), fix="see the Engine's log"
-        ) from error
+    task = progress.task(name, image.image.size)
+    found = load_archive(_counted(archive(image, name), task.advance), name, client)
     if found != str(expected):
         raise EngineError(
             f"the Docker Engine loaded {name} as another image",
@@ -76,17 +67,38 @@ def load(image: BuiltImage, name: str, client: docker.DockerClient, progress: Pr
     return expected
 
 
+def load_archive(blocks: Iterator[bytes], name: str, client: docker.DockerClient) -> str:
+    """Send an archive that holds the image ``name``; gives the ID that the Engine has for it. Raises EngineError."""
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+
+    try:
+        # requests sends any iterator as a chunked body; the SDK's annotation knows files only.
+        client.images.load(cast("IO[bytes]", blocks))
+        return str(client.images.get(name).id)
+    except (DockerException, RequestException) as error:
+        raise EngineError(
+            f"the Docker Engine did not load {name}", why=str(error), fix="see the Engine's log"
+        ) from error
+
+
 def archive(image: BuiltImage, name: str) -> Iterator[bytes]:
     """The docker-archive of ``image`` as a stream of blocks; the same image gives the same bytes."""
     config = image.image.manifest.config
     layers = [blob for blob in image.blobs if blob.descriptor.digest != config.digest]
+    return archive_of(image.image.config.raw, layers, name)
+
+
+def archive_of(config: bytes, layers: Sequence[Blob], name: str) -> Iterator[bytes]:
+    """The docker-archive of an image config and its layers, bottom first, under ``name`` (``repository:tag``)."""
+    config_name = f"{Digest.of(config).hex}.json"
     entry = {
-        "Config": f"{config.digest.hex}.json",
+        "Config": config_name,
         "RepoTags": [name],
         "Layers": [f"{blob.descriptor.digest.hex}.tar.gz" for blob in layers],
     }
     yield from _member("manifest.json", json.dumps([entry]).encode())
-    yield from _member(f"{config.digest.hex}.json", image.image.config.raw)
+    yield from _member(config_name, config)
     for blob in {blob.descriptor.digest: blob for blob in layers}.values():
         yield from _blob_member(blob)
     yield b"\0" * (2 * tarfile.BLOCKSIZE)

@@ -164,6 +164,28 @@ def test_other_site_directories_are_not_looked_at() -> None:
     assert read({"/other/site-packages/a-1.dist-info/METADATA": metadata("a", "1")}) == ({}, [])
 
 
+def test_an_environment_that_is_made_of_links() -> None:
+    links = {
+        f"{SITE}/a-1.dist-info": "->/store/a/a-1.dist-info",
+        f"{SITE}/b-1.dist-info/METADATA": "->/store/b.dist-info/METADATA",
+    }
+    texts = {"/store/a/a-1.dist-info/METADATA": metadata("a", "1"), "/store/b.dist-info/METADATA": metadata("b", "1")}
+    found, warnings = read({**texts, **links})
+    assert (found.keys(), warnings) == ({"a", "b"}, [])
+    assert found["a"].dist_info == f"{SITE}/a-1.dist-info"
+
+
+def test_files_are_where_links_lead() -> None:
+    """A whiteout below ``lib64`` would make a directory of the link."""
+    record = "../../../lib64/liba.so,,\na/x.py,,\n../../../loop/a/x,,\n"
+    links = {"/p/lib64": "->lib", f"{SITE}/a": "->../b", "/p/loop": "->loop"}
+    found, _ = read(
+        {f"{SITE}/a-1.dist-info/METADATA": metadata("a", "1"), f"{SITE}/a-1.dist-info/RECORD": record, **links}
+    )
+    paths = [file.path for file in found["a"].files]
+    assert paths == ["/p/lib/liba.so", "/p/lib/python3.11/b/x.py", "/p/loop/a/x"]
+
+
 def test_a_record_that_is_no_csv() -> None:
     record = "a.py,,\nb.py," + "x" * 200_000 + "\n"
     found, _ = read({f"{SITE}/a-1.dist-info/METADATA": metadata("a", "1"), f"{SITE}/a-1.dist-info/RECORD": record})

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from rayimage.builders.checks import check_layers
-from rayimage.errors import WheelError
-from rayimage.layers import FileInLayer
+from rayimage.builders.checks import check_layers, check_no_passwords
+from rayimage.errors import ConfigError, WheelError
+from rayimage.layers import CodeTree, FileInLayer
 from tests.support.values import PREFIX, SITE, distribution, inventory, lock, move
 
 BASE = inventory(distribution("six", "1.16", "six.py", "pkg/six.py"), symlinks={f"{PREFIX}/lib64": "lib"})
@@ -51,6 +53,29 @@ def test_a_directory_in_place_of_a_file_of_the_base() -> None:
     with pytest.raises(WheelError, match=r"evil 1 would replace .*six\.py: it is a file of the base's six 1\.16"):
         check(("evil 1", f"{SIX}/evil.py", "sha256=1"))
     check(("six 2", f"{SIX}/fine.py", "sha256=1"), moves=(move("six", "1.16", "2"),))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["--index-url https://user:pw@example.com/simple", "a @ https://:t0ken@example.com/a.whl", 'url="http://u:p@h"'],
+)
+def test_a_password_in_a_file_that_would_be_copied(tmp_path: Path, text: str) -> None:
+    (tmp_path / "requirements.in").write_text(text)
+    tree = CodeTree(root=tmp_path, files=("requirements.in",))
+    with pytest.raises(ConfigError, match=r"requirements\.in would be copied") as caught:
+        check_no_passwords(tree, ["requirements.in"])
+    assert "pw" not in str(caught.value)
+    assert "exclude = ['requirements.in']" in caught.value.fix
+    check_no_passwords(CodeTree(root=tmp_path, files=()), ["requirements.in"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["https://example.com:8080/a@b", "https://token@example.com", "ssh://git:x@h", "https://u:${PASSWORD}@example.com"],
+)
+def test_what_is_no_password(tmp_path: Path, text: str) -> None:
+    (tmp_path / "uv.toml").write_text(text)
+    check_no_passwords(CodeTree(root=tmp_path, files=("uv.toml",)), ["elsewhere/requirements.in"])
 
 
 def test_writing_through_a_link_of_the_base() -> None:

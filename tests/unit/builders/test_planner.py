@@ -9,7 +9,7 @@ import pytest
 
 from rayimage.builders.planner import RoleSettings, plan_image, removed_paths
 from rayimage.builders.source import SourceInfo
-from rayimage.errors import LockError, UsageError
+from rayimage.errors import BaseImageError, LockError, UsageError
 from rayimage.image.plan import ImagePlan, LayerKind
 from rayimage.layers import CodeTree
 from rayimage.model.inventory import DirectoryOwner, Distribution, InstalledFile
@@ -128,6 +128,26 @@ def test_the_lock_label_is_independent_of_where_wheels_come_from() -> None:
 def test_without_code_the_base_keeps_its_workdir() -> None:
     assert plan().config.workdir == "/home/ray"
     assert plan(code="wheel").config.workdir == "/home/ray/app"
+
+
+def test_the_codes_directories_stay_what_they_are_in_the_base() -> None:
+    owners = {
+        "/tmp": DirectoryOwner(0o1777, 0, 0),
+        "/tmp/a": DirectoryOwner(0o700, 0, 0),
+        "/srv": DirectoryOwner(0, 0, 0),
+    }
+    made = plan_image(settings(workdir="/tmp"), replace(BASE, directories=owners), lock(wheel("a", "1")), None, SOURCE)
+    assert made.layers[-1].paths == ("/tmp", "/tmp/a")
+
+
+@pytest.mark.parametrize(("base_layers", "fits"), [(124, True), (125, False), (200, False)])
+def test_too_many_layers_are_known_before_any_is_made(base_layers: int, fits: bool) -> None:
+    pandas = wheel("pandas", "2"), (move("pandas", "1.5.3", "2"),)
+    if fits:
+        assert len(plan(pandas[0], moves=pandas[1], base_layers=base_layers).layers) + base_layers <= 127
+        return
+    with pytest.raises(BaseImageError, match="the image would have"):
+        plan(pandas[0], moves=pandas[1], code="wheel", base_layers=base_layers)
 
 
 @pytest.mark.parametrize("workdir", ["/home/ray/app", "/home/ray/app/deep", "/data/app"])

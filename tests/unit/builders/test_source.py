@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,13 @@ def test_a_commit_that_touches_only_generated_files_changes_nothing(repo: Path) 
     assert read_source(repo, exclude=["deploy/ray.yaml"], fallback=FALLBACK) == before
 
 
+def test_what_a_killed_build_left_beside_the_yaml_changes_nothing(repo: Path) -> None:
+    before = read_source(repo, fallback=FALLBACK)
+    for directory in (repo, repo / "deploy"):
+        (directory / ".ray.yaml.x1y2.rayimage-tmp").write_text("half of it")
+    assert read_source(repo, fallback=FALLBACK) == before
+
+
 def test_a_commit_outside_the_project_changes_nothing(repo: Path) -> None:
     (repo / "app").mkdir()
     (repo / "app" / "x.py").write_text("1")
@@ -98,3 +106,50 @@ def test_a_shallow_clone_says_so(repo: Path, tmp_path_factory: pytest.TempPathFa
     clone = tmp_path_factory.mktemp("clone")
     git(clone, "clone", "-q", "--depth=1", f"file://{repo}", str(clone / "c"))
     assert read_source(clone / "c", fallback=FALLBACK).shallow
+
+
+def test_before_the_first_commit(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    assert read_source(tmp_path, fallback=FALLBACK).created == FALLBACK
+
+
+def test_a_hooks_variables_do_not_count(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = read_source(repo, fallback=FALLBACK)
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.setenv(name, "/nowhere")
+    assert read_source(repo, fallback=FALLBACK) == before
+
+
+def test_a_signed_commit(repo: Path) -> None:
+    """With ``log.showSignature`` git prints what gpg says before what was asked for."""
+    raw = git(repo, "cat-file", "commit", "HEAD").replace("\n\n", "\ngpgsig -----BEGIN PGP SIGNATURE-----\n x\n\n", 1)
+    (repo / ".git/raw").write_text(raw + "\n")
+    git(repo, "update-ref", "HEAD", git(repo, "hash-object", "-t", "commit", "-w", ".git/raw"))
+    git(repo, "config", "log.showSignature", "true")
+    git(repo, "config", "gpg.program", "echo")
+    assert read_source(repo, fallback=FALLBACK).created == "2001-09-09T01:46:40Z"
+
+
+def no_git(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(repo))
+
+
+def damaged_index(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (repo / ".git/index").write_bytes(b"junk")
+
+
+def lost_directory(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (repo / ".git").rename(repo / "gone")
+    (repo / ".git").write_text("gitdir: /nowhere")
+
+
+@pytest.mark.parametrize("damage", [no_git, damaged_index, lost_directory])
+def test_a_repository_that_git_cannot_read(repo: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable) -> None:
+    """Nothing is said instead: the digest would be another one than where git can, with no word about it."""
+    damage(repo, monkeypatch)
+    with pytest.raises(UsageError, match="cannot tell the commit of") as caught:
+        read_source(repo, fallback=FALLBACK)
+    assert caught.value.why
+    assert "SOURCE_DATE_EPOCH" in caught.value.fix
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
+    assert read_source(repo, fallback=FALLBACK).created == "1970-01-01T00:00:00Z"

@@ -181,6 +181,18 @@ def test_threads_and_instances_fetch_once(server, wheelhouse):
     assert len(server.requests) == 1
 
 
+def test_a_damaged_cache_entry_is_forgotten_on_demand(server, wheelhouse):
+    server.routes["/demo.whl"] = Reply()
+    house, wheel = wheelhouse(), locked(f"{server.url}/demo.whl")
+    path = house.fetch(wheel)
+    assert not house.forget_damaged([wheel])
+    path.write_bytes(b"X" + CONTENT[1:])
+    assert house.fetch(wheel) == path
+    assert house.forget_damaged([wheel])
+    assert house.fetch(wheel).read_bytes() == CONTENT
+    assert not house.forget_damaged([locked(f"{server.url}/other.whl", content=b"other")])
+
+
 def test_a_damaged_cache_entry_of_another_length_is_fetched_again(server, wheelhouse):
     server.routes["/demo.whl"] = Reply()
     wheel = locked(f"{server.url}/demo.whl")

@@ -113,6 +113,26 @@ def test_a_role_adds_and_overrides(full):
     assert (worker.worker_groups, worker.exclude) == (("gpu-group",), ("*.csv", "notebooks/"))
 
 
+def test_rules_of_the_lock(tmp_path):
+    (tmp_path / "rayimage.toml").write_text(
+        f"""base = "{BASE}"
+base-packages = "pin"
+allow-skew = ["Torch", "flash_attn"]
+index = {{ torch = "https://index.example.com/cpu", Torch_Vision = "https://index.example.com/cpu" }}
+[images.head]
+[images.worker]
+index = {{ torch = "https://index.example.com/cu128" }}
+"""
+    )
+    project = load_project(tmp_path)
+    assert (project.base_packages, project.allow_skew) == ("pin", ("torch", "flash-attn"))
+    cpu, cuda = (f"https://index.example.com/{name}" for name in ("cpu", "cu128"))
+    assert [role.index for role in project.roles] == [
+        {"torch": cpu, "torch-vision": cpu},
+        {"torch": cuda, "torch-vision": cpu},
+    ]
+
+
 def test_the_least_configuration(tmp_path):
     (tmp_path / "rayimage.toml").write_text(f'base = "{BASE}"\n[images.worker]\n[images.head]\n')
     project = load_project(tmp_path)
@@ -121,6 +141,7 @@ def test_the_least_configuration(tmp_path):
     assert (project.platforms, project.repository, project.default_environment) == ((AMD64,), None, None)
     assert project.environments == {}
     assert (project.roles[0].code, project.roles[0].workdir) == ("copy", "/home/ray/app")
+    assert (project.base_packages, project.allow_skew, project.roles[0].index) == ("prefer", (), {})
 
 
 def test_a_role_can_refuse_the_common_project(tmp_path):
@@ -192,6 +213,13 @@ def test_the_table_must_be_a_table(tmp_path):
         ("zzz = 1", "zzz: unknown key"),
         ("tool.rayimage.code = 'copy'", "tool: unknown key; rayimage.toml holds the tables without [tool.rayimage]"),
         ("code = 'wheels'", "code: must be 'copy', 'wheel' or 'none', not 'wheels'; did you mean 'wheel'?"),
+        ("base-packages = 'pinn'", "base-packages: must be 'prefer' or 'pin', not 'pinn'; did you mean 'pin'?"),
+        ("allow-skew = 'torch'", "allow-skew: must be a list, not a string"),
+        ("allow-skew = ['torch>=2']", "allow-skew[0]: must be the name of a package alone, not 'torch>=2'"),
+        ("allow-skew = ['torch', 'Torch']", "allow-skew: lists 'torch' twice"),
+        ("index = 'https://index.example.com'", "index: must be a table, not a string"),
+        ("index = { torch = 'u:secret@index.example.com' }", "index.torch: must be the URL of a package index"),
+        ("index = { 'torch vision' = 'https://index.example.com' }", 'index."torch vision": must be the name of a'),
         ("code = 3", "code: must be 'copy', 'wheel' or 'none', not 3"),
         ("project = 'yes'", "project: must be true or false, not a string"),
         ("requirements = 'r.in'", "requirements: must be a list, not a string"),
@@ -256,6 +284,7 @@ def test_a_fault_at_the_top(tmp_path, line, found):
         (HEAD + "[images.GPU]\nbase = 'r'", "images.GPU: a name must be lower-case"),
         (HEAD + "repository = 'a/b'", "images.head.repository: unknown key; it belongs to the top level"),
         (HEAD + "reqirements = ['a']", "images.head.reqirements: unknown key; did you mean 'requirements'?"),
+        (HEAD + "base-packages = 'pin'", "images.head.base-packages: unknown key; it belongs to the top level"),
         (HEAD + "worker-groups = []", "images.head.worker-groups: must not be empty"),
         (HEAD + "requirements = ['no.in']", "images.head.requirements[0]: there is no file"),
         (

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import stat
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rayimage.errors import ContentError, UsageError
+from rayimage.errors import ContentError, RayimageError, UsageError
 from rayimage.image.layout import REF_NAME, OciLayout
 from rayimage.model import media
 from rayimage.model.content import Blob, Outcome
@@ -210,6 +213,17 @@ class TestManifests:
             thread.join()
         assert layout.tags == tuple(sorted(manifests))
 
+    def test_tags_through_many_handles_all_arrive(self, layout: OciLayout) -> None:
+        """As from many processes: each has a handle of its own."""
+        manifests = {f"v{number}": manifest_of(layout, str(number)) for number in range(20)}
+
+        def put(tag: str) -> None:
+            OciLayout.create(layout.path).put_manifest(manifests[tag], tag)
+
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            list(pool.map(put, manifests))
+        assert set(layout.tags) == manifests.keys()
+
 
 class TestBlobs:
     def test_there_and_back(self, layout: OciLayout) -> None:
@@ -245,6 +259,13 @@ class TestBlobs:
         with layout.open_blob(item.descriptor) as stream, pytest.raises(ContentError, match="damaged blob"):
             seen.extend(iter(lambda: stream.read(step), b""))
         assert len(b"".join(seen)) < 7
+
+    def test_a_blob_that_cannot_be_read(self, layout: OciLayout) -> None:
+        item = blob(b"data")
+        (layout.path / "blobs/sha256" / item.descriptor.digest.hex).mkdir(parents=True)
+        with pytest.raises(ContentError, match=r"cannot read blob .*: Is a directory") as caught:
+            layout.open_blob(item.descriptor).__enter__()
+        assert caught.value.fix
 
     def test_an_absent_blob(self, layout: OciLayout) -> None:
         item = blob(b"absent")
@@ -282,6 +303,33 @@ class TestBlobs:
         with pytest.raises(KeyboardInterrupt):
             layout.put_blob(item)
         assert files(layout.path) == before
+
+    def test_what_a_killed_process_left_is_removed(self, layout: OciLayout) -> None:
+        for name in (".rayimage-abc", ".index.json.abc.tmp"):
+            (layout.path / name).write_bytes(b"half of it")
+        OciLayout.create(layout.path)
+        assert files(layout.path) == ["index.json", "oci-layout"]
+
+    def test_a_blob_that_another_process_is_writing_is_not(self, layout: OciLayout) -> None:
+        class Watched(io.BytesIO):
+            def read(self, size: int | None = -1, /) -> bytes:
+                OciLayout.create(layout.path)
+                return super().read(size)
+
+        item = blob(b"data")
+        layout.put_blob(replace(item, open=lambda: nullcontext(Watched(b"data"))))
+        with layout.open_blob(item.descriptor) as stream:
+            assert stream.read() == b"data"
+
+    def test_a_full_disk_is_named(self, layout: OciLayout) -> None:
+        class Full(io.BytesIO):
+            def read(self, size: int | None = -1, /) -> bytes:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+        with pytest.raises(RayimageError, match=r"cannot write to OCI image layout .*: No space left") as caught:
+            layout.put_blob(replace(blob(b"data"), open=lambda: nullcontext(Full())))
+        assert caught.value.fix
+        assert files(layout.path) == ["index.json", "oci-layout"]
 
 
 def test_an_image_made_by_the_helpers_is_valid(tmp_path: Path) -> None:

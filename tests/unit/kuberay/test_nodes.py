@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ruamel.yaml.nodes import MappingNode
 
 from rayimage.errors import KubeRayError
 from rayimage.kuberay.documents import parse
@@ -53,6 +54,17 @@ def test_an_empty_string_is_a_value() -> None:
 )
 def test_merge_keys(text: str, value: str | None) -> None:
     assert found(text, "c", "image") == value
+
+
+def test_a_tower_of_merges_is_climbed_once() -> None:
+    """2^60 ways lead down to the image."""
+    floors = [f"m{n}: &m{n} {{<<: [*m{n - 1}, *m{n - 1}], k{n}: v}}\n" for n in range(1, 60)]
+    text = "m0: &m0 {image: x}\n" + "".join(floors) + "c: {<<: *m59}\n"
+    assert found(text, "c", "image") == "x"
+    below = place(text).child("c")
+    assert below is not None
+    assert isinstance(below.node, MappingNode)
+    assert len(entries(below.node)) == 60
 
 
 def test_a_key_that_is_no_scalar_is_passed_over() -> None:

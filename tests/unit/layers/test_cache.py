@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rayimage.errors import RayimageError, WheelError
+from rayimage.errors import ContentError, RayimageError, WheelError
 from rayimage.layers import FileInLayer, Layer, LayerCache
 from rayimage.layers.tar import TarEntry
 from rayimage.layers.writer import writing_layer
@@ -130,3 +130,33 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     assert caught.value.why
     assert caught.value.fix
     assert os.listdir(tmp_path) == ["file"]  # noqa: PTH208
+
+
+def read(cache: LayerCache, layer: Layer, *, complain: bool) -> bytes:
+    with cache.open(layer) as stream:
+        data = stream.read()
+        if complain:
+            raise ContentError("not what its digest says")
+    return data
+
+
+def test_a_layer_that_was_damaged_leaves_the_cache_when_it_is_sent(tmp_path: Path) -> None:
+    cache = LayerCache(tmp_path)
+    built = cache.build(KEY, write)
+    data = built.path.read_bytes()
+    assert read(cache, built, complain=False) == data
+    built.path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+    assert cache.get(KEY) is not None
+    with pytest.raises(ContentError, match="was damaged in the cache") as caught:
+        read(cache, built, complain=True)
+    assert "run the same command again" in caught.value.fix
+    assert cache.get(KEY) is None
+    assert cache.build(KEY, write).path.read_bytes() == data
+
+
+def test_a_layer_stays_when_its_reader_is_wrong(tmp_path: Path) -> None:
+    cache = LayerCache(tmp_path)
+    built = cache.build(KEY, write)
+    with pytest.raises(ContentError, match="not what its digest says"):
+        read(cache, built, complain=True)
+    assert cache.get(KEY) == built

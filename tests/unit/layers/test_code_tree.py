@@ -39,7 +39,16 @@ def test_files_are_sorted_and_measured(tmp_path: Path) -> None:
 
 
 def test_what_is_never_code(tmp_path: Path) -> None:
-    make(tmp_path, "app.py", ".git/HEAD", "__pycache__/app.pyc", "a/app.pyc", ".venv/bin/python", ".mypy_cache/x")
+    make(
+        tmp_path,
+        "app.py",
+        ".git/HEAD",
+        "__pycache__/app.pyc",
+        "a/app.pyc",
+        ".ray.yaml.x.rayimage-tmp",
+        ".venv/bin/python",
+        ".mypy_cache/x",
+    )
     make(
         tmp_path,
         ".ruff_cache/x",

@@ -87,7 +87,10 @@ def test_no_wheel_says_what_there_is():
         == "zeta 1 has no wheel for Python 3.11 on linux/amd64 (glibc 2.35), needed by role worker on linux/amd64"
     )
     assert caught.value.why == "there are only zeta-1-cp311-cp311-macosx_11_0_arm64.whl, zeta-1.tar.gz"
-    assert "--find-links" in caught.value.fix
+    assert "build a wheel of zeta-1.tar.gz and give its directory with --find-links" in caught.value.fix
+    with pytest.raises(LockError) as caught:
+        role_lock(request(BASE), (replace(answer, sdist=""),))
+    assert "there is no sdist" in caught.value.fix
 
 
 def test_an_index_without_hashes():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from packaging.version import Version
 
 from rayimage.errors import LockError
 from rayimage.lock import NoSolution, Question
-from rayimage.lock.explain import failure, redact, shorten
+from rayimage.lock.explain import failure, redact, shorten, without_wheel
 from rayimage.lock.target import Target
 from tests.unit.lock.samples import inventory
 
@@ -163,6 +164,56 @@ def test_failures(stderr, code, kind, what, why, fix):
     assert fix in error.fix
     assert "secret" not in str(error)
     assert "\x1b" not in str(error)
+
+
+WINDOWS = """\
+error: No solution found when resolving dependencies
+  cause: Because w==1 has no wheels with a matching platform tag (e.g., `manylinux_2_35_x86_64`) and you require w==1, we can conclude that your requirements are unsatisfiable.
+
+hint: Wheels are available for `w` (v1) on the following platform: `win_amd64`
+"""
+SOURCES = """\
+error: No solution found when resolving dependencies
+  cause: Because z==2 has no usable
+         wheels and you require z==2, we can conclude that your requirements are unsatisfiable.
+
+hint: Wheels are required for `z` because building from source is disabled for all packages (i.e., with `--no-build`)
+"""
+
+
+def test_what_there_is_instead_of_a_wheel():
+    assert without_wheel(WINDOWS) == ("w==1",)
+    error = failure(QUESTION, WINDOWS, 1, {"w==1": ("w-1-cp311-cp311-win_amd64.whl",)})
+    assert error.why.endswith("unsatisfiable. Of w==1 there is w-1-cp311-cp311-win_amd64.whl; no source distribution.")
+    assert error.fix.endswith("there is nothing to build one from either")
+
+
+def test_a_source_distribution_would_do():
+    assert without_wheel(SOURCES) == ("z==2",)
+    error = failure(QUESTION, SOURCES, 1, {"z==2": ()})
+    assert error.why.endswith("Of z==2 there is a source distribution.")
+    assert "or build one and give its directory with --find-links" in error.fix
+
+
+def test_many_wheels_are_not_all_listed():
+    wheels = tuple(f"w-1-cp3{minor}-cp3{minor}-win_amd64.whl" for minor in range(8, 15))
+    error = failure(QUESTION, WINDOWS, 1, {"w==1": wheels})
+    assert "Of w==1 there is w-1-cp38-cp38-win_amd64.whl, w-1-cp39-cp39-win_amd64.whl, …, w-1-cp314-cp314" in error.why
+
+
+def test_who_holds_a_version_is_named():
+    base = 'the base rayproject/ray:2.55.1 (base-packages = "pin")'
+    held = replace(
+        QUESTION,
+        constraints={"click": Version("7"), "ray": Version("2"), "y": Version("7")},
+        holders={"click": base, "ray": "nobody", "y": "role head on linux/amd64"},
+    )
+    text = RAY.replace("click<7", "click==7").replace("Because ray", "Because x-y==7 and y==7.1 and ray")
+    error = failure(held, text, 1)
+    assert error.why.endswith(f"click==7 is held by {base}.")
+    assert "is held by nobody" not in error.why
+    assert "role head" not in error.why
+    assert 'base-packages = "prefer"' in failure(held, text.replace("2.55.1", "2.55"), 1).fix
 
 
 @pytest.mark.parametrize(

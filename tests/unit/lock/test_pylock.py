@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.pylock import Pylock, is_valid_pylock_path
+from packaging.version import Version
 
 from rayimage.errors import LockError
-from rayimage.lock import lock_path, read_lock, write_lock
+from rayimage.lock import lock_path, read_lock, read_previous, write_lock
 from rayimage.lock._toml import inline, loads, string
+from rayimage.model.digest import Digest
 from rayimage.model.platform import Platform
 from tests.unit.lock.samples import AMD64, ARM64, role_lock
 
@@ -28,12 +31,16 @@ url = "https://files.example.com/pandas-2.3.3-cp311-cp311-manylinux_2_28_x86_64.
 hashes = { sha256 = "7788d6b7eb5ac8ed2be4c5c1bbea4e3ee9ba4a8d51ba0b2f8e7d8f4f1a2b0c3d" } }]
 
 [tool.rayimage]
-format = 1
+content = "CONTENT"
+format = 2
 role = "worker"
 platform = "linux/amd64"
 inputs = "INPUTS"
+specs = [
+    { file = "requirements.in", digest = "SPECS" },
+]
 moves = [
-    { name = "pandas", old = "1.5.3", new = "2.3.3" },
+    { name = "pandas", old = "1.5.3", new = "2.3.3", because = ["requirements.in requires pandas>=2.2"] },
 ]
 provided = [
     { name = "numpy", version = "1.26.4" },
@@ -51,10 +58,12 @@ def test_the_text(tmp_path):
     lock, file = role_lock(), tmp_path / "pylock.worker-amd64.toml"
     assert write_lock(lock, file)
     expected = TEXT.replace("INPUTS", str(lock.inputs)).replace("BASE", str(lock.base.digest))
+    expected = expected.replace("SPECS", str(Digest.of(b"pandas>=2.2")))
     expected = expected.replace(
         "7788d6b7eb5ac8ed2be4c5c1bbea4e3ee9ba4a8d51ba0b2f8e7d8f4f1a2b0c3d", lock.wheels[0].digest.hex
     )
-    assert file.read_text() == expected
+    sealed = Digest.of(expected.replace('content = "CONTENT"\n', "").encode())
+    assert file.read_text() == expected.replace("CONTENT", str(sealed))
 
 
 def test_round_trip(tmp_path):
@@ -137,9 +146,10 @@ def test_lock_path(role, platform, name):
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ("format = 1\n", "", "format is None"),
-        ("format = 1", "format = 0", "format is 0"),
-        ("format = 1", 'format = "1"', "format is '1'"),
+        ("format = 2\n", "", "format is None"),
+        ("format = 2", "format = 0", "format is 0"),
+        ("format = 2", "format = true", "format is True"),
+        ("format = 2", 'format = "2"', "format is '2'"),
         ('role = "worker"\n', "", "role is missing"),
         ('platform = "linux/amd64"', 'platform = "amd64"', "not a platform"),
         ('ray = "2.55.1"', 'ray = "two"', "Invalid version"),
@@ -168,9 +178,82 @@ def test_damage_is_named(tmp_path, old, new, why):
 def test_a_newer_format(tmp_path):
     file = tmp_path / "pylock.worker-amd64.toml"
     write_lock(role_lock(), file)
-    file.write_text(file.read_text().replace("format = 1", "format = 2"))
-    with pytest.raises(LockError, match="newer format"):
+    file.write_text(file.read_text().replace("format = 2", "format = 3"))
+    for read in (read_lock, read_previous):
+        with pytest.raises(LockError, match="newer format") as caught:
+            read(file)
+        assert "install the rayimage that wrote it" in caught.value.fix
+
+
+OLD = re.compile(r"content = .*\n|specs = \[\n.*\n\]\n|, because = \[[^]]*\]")
+
+
+def test_an_older_format_is_stale_but_its_choices_count(tmp_path):
+    file = tmp_path / "pylock.worker-amd64.toml"
+    write_lock(role_lock(), file)
+    file.write_text(OLD.sub("", file.read_text()).replace("format = 2", "format = 1"))
+    with pytest.raises(LockError, match="is of an older format: it has format 1, this rayimage writes 2"):
         read_lock(file)
+    lock, complaint = read_previous(file)
+    assert "older format" in complaint
+    assert lock.wheels == role_lock().wheels
+    assert lock.inputs != role_lock().inputs
+    assert [move.because for move in lock.moves] == [()]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("size = 12", "size = 13"),
+        ('old = "1.5.3"', 'old = "1.5.2"'),
+        ("\n\n[[packages]]", "\n[[packages]]"),
+        ('content = "sha256:', 'content = "sha256:0'),
+        ("content", "# content"),
+    ],
+)
+def test_an_edit_by_hand_is_noticed(tmp_path, old, new):
+    file = tmp_path / "pylock.worker-amd64.toml"
+    write_lock(role_lock(), file)
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    with pytest.raises(LockError, match="is not what rayimage wrote") as caught:
+        read_lock(file)
+    assert "change the requirements instead" in caught.value.fix
+    lock, complaint = read_previous(file)
+    assert "edited by hand" in complaint
+    assert (lock.role, lock.inputs == role_lock().inputs) == ("worker", False)
+
+
+def test_other_line_endings_are_no_edit(tmp_path):
+    file = tmp_path / "pylock.worker-amd64.toml"
+    write_lock(role_lock(), file)
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    assert read_lock(file) == role_lock()
+
+
+def test_previous(tmp_path):
+    file = tmp_path / "pylock.worker-amd64.toml"
+    assert read_previous(file) == (None, "")
+    write_lock(role_lock(), file)
+    assert read_previous(file) == (role_lock(), "")
+    file.write_text("<<<<<<< ours\n" + file.read_text())
+    lock, complaint = read_previous(file)
+    assert lock is None
+    assert "is damaged" in complaint
+
+
+def test_dependencies_are_those_of_pep_751(tmp_path):
+    file = tmp_path / "pylock.worker-amd64.toml"
+    numpy = replace(
+        role_lock().wheels[0], name="numpy", version=Version("2.0"), filename="numpy-2.0-py3-none-any.whl", url=""
+    )
+    lock = role_lock(wheels=(numpy, replace(role_lock().wheels[0], dependencies=("numpy",))))
+    write_lock(lock, file)
+    assert 'dependencies = [{ name = "numpy" }]' in file.read_text()
+    assert [wheel.dependencies for wheel in read_lock(file).wheels] == [(), ("numpy",)]
+    pylock = Pylock.from_dict(loads(file.read_text()))
+    assert [package.dependencies for package in pylock.packages] == [None, [{"name": "numpy"}]]
 
 
 @pytest.mark.parametrize(

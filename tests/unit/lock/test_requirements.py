@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rayimage.lock import export_requirements, read_preferences
-from tests.unit.lock.samples import role_lock
+from rayimage.lock.classify import role_lock as lock_of
+from tests.unit.lock.samples import inventory, package, request, role_lock
 
 
 def test_export():
@@ -12,6 +15,39 @@ def test_export():
         f"# base image {lock.base.digest}; install it there with --no-deps.\n#\n"
         f"pandas==2.3.3 \\\n    --hash=sha256:{lock.wheels[0].digest.hex}\n"
     )
+
+
+def test_export_says_who_requires_what():
+    ask = request(inventory("click==8.1.7"), "app>=1", "Numpy", "lib; sys_platform == 'win32'")
+    ask = replace(ask, specs=replace(ask.specs, origins={"app>=1": "a.in:3", "Numpy": "b.in"}))
+    packages = (
+        package("app==1", requires=("numpy>=2", "lib[fast]", "click>8")),
+        package("lib==1", requires=("numpy",)),
+        package("numpy==2", requires=()),
+        package("stray==1", requires=()),
+    )
+    text = export_requirements(
+        lock_of(ask, packages), replace(ask, specs=replace(ask.specs, requirements=ask.specs.requirements[:2]))
+    )
+    lines = [line for line in text.splitlines() if not line.startswith(("#", "    --hash"))]
+    assert lines == [
+        "app==1 \\",
+        "    # via -r a.in",
+        "lib==1 \\",
+        "    # via app",
+        "numpy==2 \\",
+        "    # via",
+        "    #   -r b.in",
+        "    #   app",
+        "    #   lib",
+        "stray==1 \\",
+    ]
+    assert {name: str(version) for name, version in read_preferences(text).items()} == {
+        "app": "1",
+        "lib": "1",
+        "numpy": "2",
+        "stray": "1",
+    }
 
 
 def test_what_is_exported_is_preferred():

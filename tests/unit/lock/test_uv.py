@@ -57,11 +57,11 @@ def names(*pins):
 
 
 def test_seeds():
-    assert seed_text(names("numpy==1.26.4", "click==8.1.7")) == (
+    assert seed_text(names("numpy==1.26.4", "click==8.1.7"), {}) == (
         'lock-version = "1.0"\ncreated-by = "rayimage"\n\n'
         '[[packages]]\nname = "click"\nversion = "8.1.7"\n\n[[packages]]\nname = "numpy"\nversion = "1.26.4"\n'
     )
-    assert seed_text({}) == 'lock-version = "1.0"\ncreated-by = "rayimage"\npackages = []\n'
+    assert seed_text({}, {}) == 'lock-version = "1.0"\ncreated-by = "rayimage"\npackages = []\n'
 
 
 def test_constraints():

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from rayimage.errors import ConfigError
-from rayimage.specs.pyproject import Pyproject, Selection, read_toml
+from rayimage.specs.pyproject import Pyproject, Selection
+from rayimage.specs.toml import read_toml
 
 TEXT = """\
 [project]
@@ -68,13 +69,13 @@ def test_extras_of_the_project_itself_are_expanded_once(project):
     ],
 )
 def test_problems(project, selection, problem):
-    assert names(project, **selection)[1] == (problem,)
+    assert names(project, **selection)[1] == (f"pyproject.toml: {problem}",)
 
 
 def test_every_fault_of_a_group_is_named(project):
     problems = names(project, groups=("bad",))[1]
     assert len(problems) == 2
-    assert all(problem.startswith("dependency-groups: ") for problem in problems)
+    assert all(problem.startswith("pyproject.toml: dependency-groups: ") for problem in problems)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,20 @@ def test_a_project_table_that_cannot_be_used(text, problem):
 
     _, problems = names(Pyproject(Path("pyproject.toml"), tomli.loads(text)), dependencies=True)
     assert len(problems) == 1
-    assert problems[0].startswith(problem)
+    assert problems[0].startswith(f"pyproject.toml: {problem}")
+
+
+def test_a_requirement_that_does_not_parse_has_its_line(tmp_path):
+    text = '[project]\nname = "x"\ndependencies = [\n    "numpy",\n    "scipy=1",\n]\n'
+    (tmp_path / "pyproject.toml").write_text(text)
+    _, [problem] = names(Pyproject.read(tmp_path / "pyproject.toml"), dependencies=True)
+    assert problem.startswith("pyproject.toml:5: project.dependencies[1]: ")
+
+
+def test_a_project_of_poetry_is_told_of_its_lock(tmp_path):
+    (tmp_path / "pyproject.toml").write_text('[tool.poetry]\nname = "x"\n')
+    _, [problem] = names(Pyproject.read(tmp_path / "pyproject.toml"), dependencies=True)
+    assert problem.endswith("for what Poetry locked, set from-lock = 'poetry.lock'")
 
 
 def digest(text: str, **selection):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from packaging.requirements import Requirement
 
 from rayimage.model.digest import Digest
-from rayimage.specs.requirements import logical_lines, read_requirements
+from rayimage.specs.findings import Findings
+from rayimage.specs.requirements import RequirementsReader, logical_lines, read_requirements
 
 
 def write(root: Path, **files: str) -> Path:
@@ -70,7 +71,6 @@ def test_requirements_options_and_others_are_told_apart(tmp_path, monkeypatch):
 numpy>=2 ; python_version < "3.13"  # why
 Torch[opt] == ${VERSION} --hash=sha256:abc
 named @ https://example.com/named-1.0.tar.gz
--e ./local[dev]
 --editable=git+https://user:secret@example.com/x.git#egg=x
 https://example.com/thing-1.0-py3-none-any.whl?token=secret#sha256=00
 ./wheels/own-1.0-py3-none-any.whl
@@ -86,7 +86,6 @@ own-3.0.tar.gz
         Requirement("named @ https://example.com/named-1.0.tar.gz"),
     ]
     assert found.others == [
-        "-e ./local[dev]",
         "-e git+https://example.com/x.git#egg=x",
         "https://example.com/thing-1.0-py3-none-any.whl#sha256=00",
         "./wheels/own-1.0-py3-none-any.whl",
@@ -191,3 +190,98 @@ def test_every_fault_is_reported(tmp_path):
         "a.in:3",
         "c.in is not UTF-8 text",
     ]
+
+
+# Directories: the lines that a resolver gets instead of the file
+
+
+def library(root: Path, name: str) -> None:
+    write(root, **{f"libs__{name}__pyproject.toml": f'[project]\nname = "{name}"\nversion = "1"\n'})
+
+
+def flat(root: Path, name: str = "a.in") -> tuple[str, ...] | None:
+    found = Findings(root=root)
+    lines = RequirementsReader(found).read(root / name)
+    assert found.problems == []
+    return lines
+
+
+def test_a_file_without_directories_is_given_as_it_is(tmp_path):
+    write(tmp_path, a_in="numpy\n-r b.in\n./wheels/x.whl\n", b_in="scipy")
+    assert flat(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "requirement"),
+    [
+        ("./libs/common", "common"),
+        ("libs/common", "common"),
+        ("-e libs/common", "common"),
+        ("--editable=libs/common[a]", "common[a]"),
+        ('-e "libs/common[a]"', "common[a]"),
+        (
+            '-e file:libs/common ; python_version >= "3.9" and os_name == "posix"',
+            'common; python_version >= "3.9" and os_name == "posix"',
+        ),
+        ("common[a,b] @ file:libs/common ; os_name == 'nt'", 'common[a,b]; os_name == "nt"'),
+        ("-e file:./libs/common#egg=common", "common"),
+        ("./libs/common --config-settings x=y", "common"),
+    ],
+)
+def test_a_directory_is_required_by_its_name(tmp_path, line, requirement):
+    library(tmp_path, "common")
+    write(tmp_path, a_in=f"{line}\n")
+    assert flat(tmp_path) == (requirement,)
+
+
+def test_what_else_is_in_the_file_stays_with_paths_that_hold_elsewhere(tmp_path):
+    library(tmp_path, "common")
+    write(
+        tmp_path,
+        a_in="""\
+--pre --index-url https://example.com/simple
+--find-links sub
+--extra-index-url file:///srv/simple
+numpy==1 --hash=sha256:00
+-r sub/b.in
+-r https://example.com/r.txt
+-c sub/limits.in
+./libs/common
+git+https://example.com/x.git
+""",
+        sub__b_in="own.whl\nscipy\n-c limits.in",
+        sub__limits_in="--extra-index-url https://example.com/limits\n-r https://example.com/l.txt\nnumpy<3\nx @ git+https://example.com/x.git",
+    )
+    (tmp_path / "sub/own.whl").write_text("")
+    assert flat(tmp_path) == (
+        "--pre",
+        "--index-url https://example.com/simple",
+        f"--find-links {tmp_path}/sub",
+        "--extra-index-url file:///srv/simple",
+        "numpy==1 --hash=sha256:00",
+        f"{tmp_path}/sub/own.whl",
+        "scipy",
+        f"-c {tmp_path}/sub/limits.in",
+        "-r https://example.com/r.txt",
+        f"-c {tmp_path}/sub/limits.in",
+        "common",
+        "git+https://example.com/x.git",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("./gone", "a.in:1: there is no directory ./gone"),
+        ("-e ../gone[x]", "a.in:1: there is no directory ../gone"),
+        ("gone @ file:gone", "a.in:1: there is no directory file:gone"),
+        ("./libs/common ; nonsense", "a.in:1: Expected a marker"),
+        ("-c limits.in", "limits.in:1: a directory cannot be a constraint"),
+        ("x @ nowhere", "a.in:1: 'nowhere' is not a URL"),
+    ],
+)
+def test_faults_in_directories(tmp_path, text, problem):
+    library(tmp_path, "common")
+    write(tmp_path, a_in=text, limits_in="common @ file:libs/common")
+    [found] = read(tmp_path).problems
+    assert found.startswith(problem)

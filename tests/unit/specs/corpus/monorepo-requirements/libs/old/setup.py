@@ -1,0 +1,3 @@
+import setuptools
+
+setuptools.setup(name="old-lib", version="1.0", install_requires=["six"])
