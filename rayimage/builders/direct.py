@@ -25,6 +25,7 @@ from rayimage.layers import (
     CodeTree,
     Layer,
     LayerCache,
+    WheelMetadata,
     WheelOnDisk,
     wheel_layer_key,
     write_code_layer,
@@ -38,6 +39,7 @@ from rayimage.model.inventory import Inventory
 from rayimage.model.lock import RoleLock
 from rayimage.model.manifest import Manifest
 from rayimage.model.progress import SILENT, Progress
+from rayimage.specs import RoleSpecs
 
 __all__ = ["BuildInput", "BuiltImage", "BuiltLayer", "DirectBuilder"]
 
@@ -60,6 +62,8 @@ class BuildInput:
     """Package indexes that the specs name, as uv writes them: ``URL`` or ``name=URL``."""
     accounts: tuple[str, ...] = field(default=(), repr=False)
     """Other URLs of the specs with credentials in them."""
+    specs: RoleSpecs | None = field(default=None, repr=False)
+    """What the role asks for; None where there is nothing to hold the image against."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +78,13 @@ class BuiltLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltImage:
-    """An image and everything needed to send it."""
+    """An image and everything needed to send it; ``packages`` are what the wheels in it say about themselves."""
 
     plan: ImagePlan
     image: AssembledImage
     layers: tuple[BuiltLayer, ...]
     blobs: tuple[Blob, ...]
+    packages: tuple[WheelMetadata, ...] = ()
 
     @property
     def manifest(self) -> Manifest:
@@ -185,7 +190,8 @@ class DirectBuilder:
             ),
             _bytes_blob(image.manifest.config, image.config.raw),
         )
-        return BuiltImage(plan=item.plan, image=image, layers=tuple(layers), blobs=blobs)
+        packages = tuple(package for m in made for package in m.layer.packages)
+        return BuiltImage(plan=item.plan, image=image, layers=tuple(layers), blobs=blobs, packages=packages)
 
 
 def _added(made: _Made) -> AddedLayer:

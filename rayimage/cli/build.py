@@ -76,7 +76,7 @@ def command(
         return
     outputs = [path.resolve() for path in (destination.layout, metadata_file) if path]
     inputs = plan_project(app, project, outputs)
-    release = _make(app, inputs)
+    release = _make(app, project, inputs)
     tag = tag or release.name
     references = destination.references(release, tag)
     emissions = () if no_emit else _emissions(app, project, destination, references, inputs)
@@ -120,11 +120,12 @@ def plan_project(
         return stages.with_accounts(stages.plan_targets(project, targets, locks, outputs), requests)
 
 
-def _make(app: App, inputs: tuple[BuildInput, ...]) -> Release:
+def _make(app: App, project: Project, inputs: tuple[BuildInput, ...]) -> Release:
     from rayimage.builders.direct import DirectBuilder
     from rayimage.builders.publish import release_of
     from rayimage.builders.simple_index import configured_indexes
     from rayimage.builders.wheelhouse import Wheelhouse
+    from rayimage.cli.stages import check_environments
     from rayimage.layers import LayerCache
 
     more = tuple(dict.fromkeys(index for each in inputs for index in each.indexes))
@@ -132,7 +133,9 @@ def _make(app: App, inputs: tuple[BuildInput, ...]) -> Release:
     wheelhouse = Wheelhouse(app.cache_dir, indexes=configured_indexes(more=more), accounts=accounts)
     builder = DirectBuilder(LayerCache(app.cache_dir), wheelhouse, app.progress)
     with app.progress.stage("layers"):
-        return release_of(builder.build(inputs))
+        built = builder.build(inputs)
+        check_environments(app, project, inputs, built)
+    return release_of(built)
 
 
 def _emissions(

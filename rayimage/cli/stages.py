@@ -38,13 +38,14 @@ from rayimage.report.progress import Aside
 from rayimage.specs import RoleSpecs, collect_specs
 
 if TYPE_CHECKING:
-    from rayimage.builders.direct import BuildInput
+    from rayimage.builders.direct import BuildInput, BuiltImage
     from rayimage.builders.planner import RoleSettings
     from rayimage.layers import CodeTree
 
 __all__ = [
     "Locked",
     "Target",
+    "check_environments",
     "export_path",
     "find_targets",
     "plan_targets",
@@ -240,7 +241,7 @@ def plan_targets(
 
 
 def with_accounts(inputs: Sequence[BuildInput], requests: Sequence[LockRequest]) -> tuple[BuildInput, ...]:
-    """``inputs`` with where their specs say that packages are, for downloads; credentials included.
+    """``inputs`` with their specs, and where these say that packages are, for downloads; credentials included.
 
     Raises ConfigError when these credentials would be copied into the image.
     """
@@ -254,9 +255,37 @@ def with_accounts(inputs: Sequence[BuildInput], requests: Sequence[LockRequest])
             each,
             indexes=(*request.specs.indexes, *(f"rayimage-{n}={url}" for n, url in request.rules.indexes.items())),
             accounts=request.specs.accounts,
+            specs=request.specs,
         )
         for each, request in zip(inputs, requests, strict=True)
     )
+
+
+def check_environments(app: App, project: Project, inputs: Sequence[BuildInput], built: Sequence[BuiltImage]) -> None:
+    """Check what every image has installed by the wheels' own metadata; raises LockError before anything is sent."""
+    from rayimage.lock import check_final
+
+    packages = {(image.plan.role, image.plan.platform): image.packages for image in built}
+    images = [
+        (
+            LockRequest(
+                role=each.plan.role,
+                platform=each.plan.platform,
+                base=each.lock.base.reference,
+                inventory=each.inventory,
+                specs=each.specs,
+            ),
+            each.lock,
+            packages[each.plan.role, each.plan.platform],
+        )
+        for each in inputs
+        if each.specs is not None
+    ]
+    warnings, known = check_final(images, frozenset(map(canonicalize_name, project.allow_unmet)))
+    for text in warnings:
+        app.progress.warn(text)
+    for text in known if app.verbose else ():
+        app.progress.note(text)
 
 
 def _settings(target: Target) -> RoleSettings:

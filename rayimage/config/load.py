@@ -108,6 +108,7 @@ def _project(source: Path, config: Config) -> Project:
         lockfiles=Path(os.path.normpath(root / config.lockfiles)),
         base_packages=config.base_packages,
         allow_skew=tuple(config.allow_skew),
+        allow_unmet=tuple(config.allow_unmet),
     )
 
 

@@ -99,6 +99,8 @@ class Project:
     """Whether the base's versions are preferred or held."""
     allow_skew: tuple[str, ...] = ()
     """Packages (normalised names) that may differ between roles and platforms."""
+    allow_unmet: tuple[str, ...] = ()
+    """Packages (normalised names) that need not be as others require them to be."""
 
     def role(self, name: str) -> Role:
         """The role called ``name``; raises ConfigError when there is none."""

@@ -95,6 +95,7 @@ class Config(Common):
     lockfiles: Text = "lockfiles"
     base_packages: Literal["prefer", "pin"] = "prefer"
     allow_skew: Annotated[list[Package], _DISTINCT] = []
+    allow_unmet: Annotated[list[Package], _DISTINCT] = []
     images: dict[Name, RoleTable] = {}
     environments: dict[Name, EnvironmentTable] = {}
 

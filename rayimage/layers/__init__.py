@@ -6,7 +6,7 @@ from rayimage.layers.clashes import find_clashes
 from rayimage.layers.code import code_layer_key, write_code_layer
 from rayimage.layers.code_tree import CodeTree, collect_code
 from rayimage.layers.directories import directories_layer_key, write_directories_layer
-from rayimage.layers.layer import LAYER_FORMAT, FileInLayer, Layer, WheelOnDisk
+from rayimage.layers.layer import LAYER_FORMAT, FileInLayer, Layer, WheelMetadata, WheelOnDisk
 from rayimage.layers.removal import removal_layer_key, write_removal_layer
 from rayimage.layers.wheels import wheel_layer_key, write_wheel_layer
 
@@ -16,6 +16,7 @@ __all__ = [
     "FileInLayer",
     "Layer",
     "LayerCache",
+    "WheelMetadata",
     "WheelOnDisk",
     "code_layer_key",
     "collect_code",

@@ -1,6 +1,6 @@
 """Finished layers on this machine, by key.
 
-    <root>/layers/<key>.json     descriptor, diffID, unpacked size, files
+    <root>/layers/<key>.json     descriptor, diffID, unpacked size, files, packages
     <root>/blobs/sha256/<hex>    the layer; two keys may share one
     <root>/partial/<key>         being written, by whoever holds <root>/locks/<key>
 
@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from filelock import FileLock
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from rayimage.errors import ContentError, RayimageError
 from rayimage.files import write_atomic
-from rayimage.layers.layer import FileInLayer, Layer
+from rayimage.layers.layer import FileInLayer, Layer, WheelMetadata
 from rayimage.model.descriptor import Descriptor
 from rayimage.model.digest import Digest
 from rayimage.model.manifest import canonical_json
@@ -118,6 +120,10 @@ def _to_json(layer: Layer) -> dict[str, Any]:
         "diffID": str(layer.diff_id),
         "unpackedSize": layer.unpacked_size,
         "files": [[file.path, file.digest] for file in layer.files],
+        "packages": [
+            [each.filename, each.name, str(each.version), each.requires_python, list(each.requires)]
+            for each in layer.packages
+        ],
     }
 
 
@@ -129,4 +135,14 @@ def _from_json(data: dict[str, Any], root: Path) -> Layer:
         unpacked_size=int(data["unpackedSize"]),
         path=root / "blobs" / "sha256" / descriptor.digest.hex,
         files=tuple(FileInLayer(str(path), str(digest)) for path, digest in data["files"]),
+        packages=tuple(
+            WheelMetadata(
+                filename=str(filename),
+                name=canonicalize_name(name),
+                version=Version(version),
+                requires_python=str(requires_python),
+                requires=tuple(map(str, requires)),
+            )
+            for filename, name, version, requires_python, requires in data["packages"]
+        ),
     )

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from packaging.utils import NormalizedName
+from packaging.version import Version
+
 from rayimage.model.descriptor import Descriptor
 from rayimage.model.digest import Digest
 from rayimage.model.manifest import canonical_json
 
-__all__ = ["LAYER_FORMAT", "FileInLayer", "Layer", "WheelOnDisk", "key_of"]
+__all__ = ["LAYER_FORMAT", "FileInLayer", "Layer", "WheelMetadata", "WheelOnDisk", "key_of"]
 
 LAYER_FORMAT: Final = 1
 """Version of the bytes that this room writes (README.md beside this file). Whoever changes one of them, changes this:
@@ -30,11 +33,25 @@ class FileInLayer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WheelMetadata:
+    """What a wheel says about itself in METADATA; ``filename`` is the wheel's.
+
+    ``requires`` are its ``Requires-Dist`` lines and ``requires_python`` is its ``Requires-Python``, both as written.
+    """
+
+    filename: str
+    name: NormalizedName
+    version: Version
+    requires: tuple[str, ...] = ()
+    requires_python: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
     """A finished layer on disk.
 
     ``descriptor`` is of the compressed bytes at ``path``, ``diff_id`` and ``unpacked_size`` are of the tar within;
-    ``files`` is sorted by path.
+    ``files`` is sorted by path. ``packages`` are the wheels in it, sorted by file name.
     """
 
     descriptor: Descriptor
@@ -42,6 +59,7 @@ class Layer:
     unpacked_size: int
     path: Path
     files: tuple[FileInLayer, ...]
+    packages: tuple[WheelMetadata, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

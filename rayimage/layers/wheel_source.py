@@ -51,7 +51,7 @@ class Wheel(WheelFile):
         self._check_members()
         self._check_version()
         self._check_data_paths()
-        for name in ("WHEEL", "RECORD"):
+        for name in ("METADATA", "WHEEL", "RECORD"):
             if name not in self.dist_info_filenames:
                 raise refused(self.filename, f"it has no {self.dist_info_dir}/{name}")
 
@@ -73,10 +73,14 @@ class Wheel(WheelFile):
 
     def read_dist_info(self, filename: str) -> str:
         """A text file of the dist-info directory."""
+        return self.read_dist_info_bytes(filename).decode()
+
+    def read_dist_info_bytes(self, filename: str) -> bytes:
+        """A file of the dist-info directory, whatever its encoding."""
         info = self._zipfile.getinfo(f"{self.dist_info_dir}/{filename}")
         if info.file_size > _MAX_METADATA:
             raise refused(self.filename, f"{info.filename} is larger than {_MAX_METADATA >> 20} MiB")
-        return b"".join(self._member(info).blocks()).decode()
+        return b"".join(self._member(info).blocks())
 
     def get_contents(self) -> Iterator[WheelContentElement]:
         """Every file to install; the stream is a Member, which carries what RECORD says about it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +13,7 @@ from rayimage.layers.directories import directories_of
 from rayimage.layers.layer import Layer, WheelOnDisk, key_of
 from rayimage.layers.tar import DIRECTORY, TarEntry
 from rayimage.layers.wheel_install import InstalledFile, plan_wheel
+from rayimage.layers.wheel_metadata import read_metadata
 from rayimage.layers.wheel_source import open_wheel
 from rayimage.layers.writer import LayerWriter, writing_layer
 from rayimage.layers.zip_member import WrongRecord
@@ -61,16 +62,18 @@ def _write(
     disbelieved: set[str],
 ) -> Layer:
     with ExitStack() as stack:
-        planned = []
+        planned, packages = [], []
         for wheel in sorted(wheels, key=lambda wheel: (wheel.filename, wheel.digest)):
             source = stack.enter_context(open_wheel(wheel, trust_record=wheel.filename not in disbelieved))
             planned.append((wheel.filename, plan_wheel(source, layout)))
+            packages.append(read_metadata(source))
         find_clashes([(name, [file.in_layer for file in files]) for name, files in planned])
         # Of files with the same content the first wheel's is taken.
         files = {file.path: file for _, installed in reversed(planned) for file in installed}
         with writing_layer(target) as writer:
             _write_files(writer, files, layout, advance)
-            return writer.finish(target, (file.in_layer for file in files.values()))
+            layer = writer.finish(target, (file.in_layer for file in files.values()))
+            return replace(layer, packages=tuple(packages))
 
 
 def _write_files(

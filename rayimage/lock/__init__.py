@@ -6,6 +6,7 @@ from rayimage.lock.difference import difference
 from rayimage.lock.engine import Engine, NoSolution, PackageFile, Question, ResolvedPackage
 from rayimage.lock.environment import EnvironmentReport, Problem, check_environment, wheel_requires
 from rayimage.lock.exchanged import EXCHANGED
+from rayimage.lock.final import check_final
 from rayimage.lock.joint import resolve
 from rayimage.lock.pylock import lock_path, read_lock, read_previous, write_lock
 from rayimage.lock.request import LOCK_FORMAT, LockRequest, Options, Rules, lock_inputs
@@ -26,6 +27,7 @@ __all__ = [
     "ResolvedPackage",
     "Rules",
     "check_environment",
+    "check_final",
     "difference",
     "export_requirements",
     "lock_inputs",

@@ -34,7 +34,7 @@ def broken(checked: Iterable[tuple[LockRequest, RoleLock, Requires]]) -> tuple[l
     known: dict[str, list[str]] = {}
     for request, lock, requires in checked:
         metadata = {wheel.name: tuple(requires[wheel.name]) for wheel in lock.wheels if wheel.name in requires}
-        report = check_environment(request.inventory, lock, metadata)
+        report = check_environment(request.inventory, lock, metadata, request.specs.requirements)
         for problem in report.new:
             text = f"{problem}; {remedy(problem, request, lock, requires)}"
             new.setdefault(text, []).append(request.subject)

@@ -7,7 +7,7 @@ apart from what a lock would break.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,21 +34,26 @@ class Problem:
     requirement: str
     found: Version | None
 
+    @property
+    def required(self) -> NormalizedName:
+        """The package that is required."""
+        return canonicalize_name(Requirement(self.requirement).name)
+
     def __str__(self) -> str:
-        found = "it is not installed" if self.found is None else f"{self.found} is installed"
-        return f"{self.name} {self.version} requires {self.requirement}, but {found}"
+        return f"{self.name} {self.version} requires {self.requirement}, but {_found(self.found)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvironmentReport:
     """Unmet requirements of the final environment.
 
-    ``new`` come with the lock, ``known`` are the base's own; ``trusted`` names the wheels whose own requirements
-    were not given and are left to the resolver's word.
+    ``new`` come with the lock, ``known`` are the base's own; ``asked`` are those of the project's own requirements that
+    are not met. ``trusted`` names the wheels whose own requirements were not given and are left to the resolver's word.
     """
 
     new: tuple[Problem, ...]
     known: tuple[Problem, ...]
+    asked: tuple[tuple[Requirement, Version | None], ...] = ()
     trusted: tuple[NormalizedName, ...] = ()
 
 
@@ -59,21 +64,29 @@ class _Installed:
 
 
 def check_environment(
-    inventory: Inventory, lock: RoleLock, metadata: Mapping[NormalizedName, tuple[str, ...]]
+    inventory: Inventory,
+    lock: RoleLock,
+    metadata: Mapping[NormalizedName, tuple[str, ...]],
+    asked: Sequence[Requirement] = (),
 ) -> EnvironmentReport:
     """Check base - moved + wheels; ``metadata`` are the ``Requires-Dist`` lines of the lock's wheels by name.
 
     Wheels without metadata are still checked against (what others require of them), so ``metadata={}`` finds every
-    base package that a move would break.
+    base package that a move would break. ``asked`` are the project's requirements: they are to be met as well, and
+    the extras that they name count.
     """
     environment = Target.of(inventory).environment
     base = {dist.name: _Installed(dist.version, parse_requires(dist.requires)) for dist in inventory.distributions}
     wheels = {w.name: _Installed(w.version, parse_requires(metadata.get(w.name, ()))) for w in lock.wheels}
+    gone = {move.name for move in lock.moves}
+    final = {name: package for name, package in base.items() if name not in gone} | wheels
+    applying = [requirement for requirement in asked if _applies(requirement, frozenset(), environment)]
     before = {(problem.name, problem.version, problem.requirement) for problem in _problems(base, environment)}
-    after = tuple(_problems(base | wheels, environment))
+    after = tuple(_problems(final, environment, applying))
     return EnvironmentReport(
         new=tuple(p for p in after if (p.name, p.version, p.requirement) not in before),
         known=tuple(p for p in after if (p.name, p.version, p.requirement) in before),
+        asked=tuple((r, version) for r in applying for met, version in [_met(r, final)] if not met),
         trusted=tuple(sorted(wheels.keys() - metadata.keys())),
     )
 
@@ -91,23 +104,39 @@ def wheel_requires(wheel: Path) -> tuple[str, ...]:
     return tuple(raw.get("requires_dist", ()))
 
 
-def _problems(packages: Mapping[NormalizedName, _Installed], environment: Mapping[str, str]) -> Iterator[Problem]:
-    wanted = _extras(packages, environment)
+def _found(version: Version | None) -> str:
+    return "it is not installed" if version is None else f"{version} is installed"
+
+
+def _problems(
+    packages: Mapping[NormalizedName, _Installed],
+    environment: Mapping[str, str],
+    asked: Sequence[Requirement] = (),
+) -> Iterator[Problem]:
+    wanted = _extras(packages, environment, asked)
     for name, package in sorted(packages.items()):
         for requirement in package.requires:
             if not _applies(requirement, wanted[name], environment):
                 continue
-            found = packages.get(canonicalize_name(requirement.name))
-            if found is None or not _meets(requirement, found.version):
-                version = found.version if found else None
+            met, version = _met(requirement, packages)
+            if not met:
                 yield Problem(name=name, version=package.version, requirement=str(requirement), found=version)
 
 
+def _met(requirement: Requirement, packages: Mapping[NormalizedName, _Installed]) -> tuple[bool, Version | None]:
+    """Whether the requirement is met, and the version that is there."""
+    found = packages.get(canonicalize_name(requirement.name))
+    return (False, None) if found is None else (_meets(requirement, found.version), found.version)
+
+
 def _extras(
-    packages: Mapping[NormalizedName, _Installed], environment: Mapping[str, str]
+    packages: Mapping[NormalizedName, _Installed], environment: Mapping[str, str], asked: Sequence[Requirement]
 ) -> dict[NormalizedName, frozenset[str]]:
     """The extras that the packages ask of each other: ``uvicorn[standard]`` counts only where somebody says so."""
     wanted: dict[NormalizedName, frozenset[str]] = dict.fromkeys(packages, frozenset())
+    for requirement in asked:
+        if (name := canonicalize_name(requirement.name)) in wanted:
+            wanted[name] |= requirement.extras
     pending = list(packages)
     while pending:
         name = pending.pop()

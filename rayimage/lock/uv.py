@@ -60,7 +60,9 @@ class UvEngine:
             (work / "local.txt").write_text(local_text(question.sources), encoding="utf-8")
             required = f"ray=={question.ray}\n{constraints_text(question.required)}"
             (work / "base.in").write_text(required, encoding="utf-8")
-            find_links = [*map(str, dict.fromkeys(links)), *self._options.find_links]
+            # uv forgets the variable when there are arguments.
+            more = filter(None, os.environ.get("UV_FIND_LINKS", "").split(","))
+            find_links = [*map(str, dict.fromkeys(links)), *self._options.find_links, *more]
             command = [*_command(question.target, work), *_sources(question.sources, work)]
             if question.indexes:
                 (work / "index").mkdir()

@@ -6,7 +6,7 @@ import hashlib
 import io
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,12 +33,15 @@ def record_of(files: Mapping[str, bytes], dist_info: str) -> bytes:
     return "\n".join([*lines, f"{dist_info}/RECORD,,", ""]).encode()
 
 
-def wheel_files(files: Mapping[str, bytes], name: str = "demo", version: str = "1.0") -> dict[str, bytes]:
-    """``files`` and what makes a wheel of them, RECORD last."""
+def wheel_files(
+    files: Mapping[str, bytes], name: str = "demo", version: str = "1.0", metadata: Sequence[str] = ()
+) -> dict[str, bytes]:
+    """``files`` and what makes a wheel of them, RECORD last; ``metadata`` are more lines of METADATA."""
     dist_info = f"{name}-{version}.dist-info"
+    lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", *metadata, ""]
     whole = {
         **files,
-        f"{dist_info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
+        f"{dist_info}/METADATA": "\n".join(lines).encode(),
         f"{dist_info}/WHEEL": WHEEL_FILE,
     }
     return {**whole, f"{dist_info}/RECORD": record_of(whole, dist_info)}
@@ -61,9 +64,15 @@ def on_disk(directory: Path, data: bytes, filename: str = "demo-1.0-py3-none-any
 
 
 def make_wheel(
-    directory: Path, files: Mapping[str, bytes], name: str = "demo", version: str = "1.0", **how
+    directory: Path,
+    files: Mapping[str, bytes],
+    name: str = "demo",
+    version: str = "1.0",
+    metadata: Sequence[str] = (),
+    **how,
 ) -> WheelOnDisk:
-    return on_disk(directory, zipped(wheel_files(files, name, version), **how), f"{name}-{version}-py3-none-any.whl")
+    data = zipped(wheel_files(files, name, version, metadata), **how)
+    return on_disk(directory, data, f"{name}-{version}-py3-none-any.whl")
 
 
 def entries(layer: Layer) -> dict[str, tarfile.TarInfo]:
