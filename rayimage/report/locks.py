@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from rayimage.model.lock import Move, RoleLock
+from rayimage.model.lock import RoleLock
 from rayimage.report.tables import print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_Text = TypeVar("_Text", str, tuple[str, str])
+_Place = tuple[str, str]  # role and platform
 
 __all__ = ["change_lines", "move_lines", "show_changes", "show_locks"]
 
@@ -35,14 +36,55 @@ def show_changes(console: Console, before: Sequence[RoleLock], after: Sequence[R
 
 
 def move_lines(locks: Sequence[RoleLock]) -> list[str]:
-    """``moved: pandas 1.5.3 → 2.3.3 (head, worker): you require pandas<3,>=2``, each move once."""
-    moves = ((_move(move), lock.role) for lock in locks for move in lock.moves)
-    return [f"  moved: {text} ({', '.join(roles)}){why}" for (text, why), roles in _by_text(moves).items()]
+    """``moved: pandas 1.5.3 → 2.3.3 (head, worker): requirements.in requires pandas<3,>=2``, each move once.
+
+    Where roles have different reasons, each has a line of its own below the move.
+    """
+    lines: list[str] = []
+    for text, reasons in sorted(_moves(locks).items()):
+        places = list(dict.fromkeys(place for there in reasons.values() for place in there))
+        head = f"  moved: {text} ({', '.join(_roles(places, locks))})"
+        told = {chain: there for chain, there in reasons.items() if chain and not _repeats(chain, reasons)}
+        if len(told) == 1:
+            lines.append(f"{head}: {'; '.join(*told)}")
+        else:
+            lines += [head, *(f"    {', '.join(_roles(there, locks))}: {'; '.join(c)}" for c, there in told.items())]
+    return lines
 
 
-def _move(move: Move) -> tuple[str, str]:
-    """What moves, and the chain of requirements that forces it."""
-    return f"{move.name} {move.old} → {move.new}", f": {'; '.join(move.because)}" if move.because else ""
+def _moves(locks: Sequence[RoleLock]) -> dict[str, dict[tuple[str, ...], list[_Place]]]:
+    """What moves → the chains of requirements that force it → where."""
+    found: dict[str, dict[tuple[str, ...], list[_Place]]] = {}
+    for lock in locks:
+        for move in lock.moves:
+            reasons = found.setdefault(f"{move.name} {move.old} → {move.new}", {})
+            reasons.setdefault(move.because, []).append((lock.role, str(lock.platform)))
+    return found
+
+
+def _repeats(chain: tuple[str, ...], others: Iterable[tuple[str, ...]]) -> bool:
+    """Whether the chain is only the pointer to that of another role: ``in role head on … app 1 requires …``."""
+    return any(chain != other and other and chain == (f"{_pointer(chain)}{other[0]}", *other[1:]) for other in others)
+
+
+def _pointer(chain: tuple[str, ...]) -> str:
+    found = re.match(r"in role \S+ on \S+ ", chain[0])
+    return found[0] if found else ""
+
+
+def _roles(places: Sequence[_Place], locks: Sequence[RoleLock]) -> list[str]:
+    """Names of roles; with the platform where a role has others as well."""
+    everywhere: dict[str, set[str]] = {}
+    for lock in locks:
+        everywhere.setdefault(lock.role, set()).add(str(lock.platform))
+    here: dict[str, list[str]] = {}
+    for role, platform in places:
+        here.setdefault(role, []).append(platform)
+    return [
+        name
+        for role, platforms in here.items()
+        for name in ([role] if set(platforms) == everywhere[role] else [f"{role} on {each}" for each in platforms])
+    ]
 
 
 def change_lines(before: Sequence[RoleLock], after: Sequence[RoleLock]) -> list[str]:
@@ -51,8 +93,12 @@ def change_lines(before: Sequence[RoleLock], after: Sequence[RoleLock]) -> list[
     A package that begins to move off the base's version is left to ``move_lines``.
     """
     old = {(lock.role, lock.platform): lock for lock in before}
-    changes = ((text, lock.role) for lock in after for text in _changes(old.get((lock.role, lock.platform)), lock))
-    return [f"  {text} ({', '.join(roles)})" for text, roles in _by_text(changes).items()]
+    changes: dict[str, list[_Place]] = {}
+    for lock in after:
+        place = (lock.role, str(lock.platform))
+        for text in _changes(old.get((lock.role, lock.platform)), lock):
+            changes.setdefault(text, []).append(place)
+    return [f"  {text} ({', '.join(_roles(places, after))})" for text, places in sorted(changes.items())]
 
 
 def _changes(before: RoleLock | None, after: RoleLock) -> Iterator[str]:
@@ -71,11 +117,3 @@ def _changes(before: RoleLock | None, after: RoleLock) -> Iterator[str]:
 
 def _versions(lock: RoleLock | None) -> Mapping[str, str]:
     return {wheel.name: str(wheel.version) for wheel in lock.wheels} if lock else {}
-
-
-def _by_text(pairs: Iterable[tuple[_Text, str]]) -> dict[_Text, list[str]]:
-    """Texts, sorted, and the roles of each without repetition."""
-    roles: dict[_Text, dict[str, None]] = {}
-    for text, role in pairs:
-        roles.setdefault(text, {})[role] = None
-    return {text: list(names) for text, names in sorted(roles.items())}

@@ -358,6 +358,7 @@ def test_temporary_failures_are_tried_again(server, wheelhouse, pauses, status):
 @pytest.mark.parametrize(
     ("value", "least", "most"),
     [("86400", 60, 60), (formatdate(usegmt=True), 0, 1), ("soon", 0.4, 1), (formatdate(4e9, usegmt=True), 60, 60)],
+    ids=["seconds", "now", "neither", "far"],  # not the date: processes that collect apart must agree
 )
 def test_retry_after_is_a_number_or_a_date_and_bounded(server, wheelhouse, pauses, value, least, most):
     server.routes["/demo.whl"] = [Reply(429, b"", {"Retry-After": value}), Reply()]

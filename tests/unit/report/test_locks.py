@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from rayimage.model.platform import Platform
 from rayimage.report.locks import change_lines, move_lines, show_locks
 from tests.support.values import lock, move, wheel
 from tests.unit.report.samples import console
@@ -25,7 +26,28 @@ def test_a_move_is_told_once_with_its_reason() -> None:
 
 def test_other_reasons_are_told_apart() -> None:
     other = replace(PANDAS, because=("the base of role head on linux/amd64 has 2.3.3",))
-    assert len(move_lines([lock(moves=(PANDAS,)), lock(moves=(other,), role="worker")])) == 2
+    assert move_lines([lock(moves=(PANDAS,)), lock(moves=(other,), role="worker")]) == [
+        "  moved: pandas 1.5.3 → 2.3.3 (head, worker)",
+        "    head: app 1 requires pandas>=2; you require app",
+        "    worker: the base of role head on linux/amd64 has 2.3.3",
+    ]
+
+
+def test_a_pointer_to_a_reason_that_is_told_is_not() -> None:
+    other = replace(PANDAS, because=("in role head on linux/amd64 app 1 requires pandas>=2", "you require app"))
+    assert move_lines([lock(moves=(PANDAS,)), lock(moves=(other,), role="worker")]) == [
+        "  moved: pandas 1.5.3 → 2.3.3 (head, worker): app 1 requires pandas>=2; you require app",
+    ]
+    assert move_lines([lock(), lock(moves=(other,), role="worker")]) == [
+        "  moved: pandas 1.5.3 → 2.3.3 (worker): in role head on linux/amd64 app 1 requires pandas>=2; you require app",
+    ]
+
+
+def test_a_platform_is_named_where_it_is_not_all() -> None:
+    arm = replace(lock(wheel("new", "1"), moves=(PANDAS,)), platform=Platform("linux", "arm64"))
+    assert move_lines([lock(moves=(PANDAS,)), arm])[0].startswith("  moved: pandas 1.5.3 → 2.3.3 (head): ")
+    assert move_lines([lock(), arm])[0].startswith("  moved: pandas 1.5.3 → 2.3.3 (head on linux/arm64): ")
+    assert change_lines([], [lock(), arm]) == ["  new: new 1 (head on linux/arm64)"]
 
 
 def test_changes() -> None:
