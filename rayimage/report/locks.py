@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from rayimage.model.lock import RoleLock
@@ -32,13 +33,16 @@ def show_locks(console: Console, locks: Sequence[RoleLock]) -> None:
 def show_changes(console: Console, before: Sequence[RoleLock], after: Sequence[RoleLock]) -> None:
     """What the wheels in ``after`` are that were not in ``before``, and the other way round."""
     for line in change_lines(before, after):
-        console.print(line, markup=False, soft_wrap=True)
+        whole = re.sub(r" (?=\d)", "\N{NO-BREAK SPACE}", line)
+        for part in wrap(whole, max(console.width, 40), subsequent_indent="    ", break_on_hyphens=False):
+            console.print(part.replace("\N{NO-BREAK SPACE}", " "), markup=False, soft_wrap=True)
 
 
 def move_lines(locks: Sequence[RoleLock]) -> list[str]:
-    """``moved: pandas 1.5.3 → 2.3.3 (head, worker): requirements.in requires pandas<3,>=2``, each move once.
+    """``moved: pandas 1.5.3 → 2.3.3 (head, worker): requirements.in requires pandas<3,>=2.2``, each move once.
 
-    Where roles have different reasons, each has a line of its own below the move.
+    What brought that requirement in follows, a line for each step up to the project. Where roles have different
+    reasons, each has a line below the move.
     """
     lines: list[str] = []
     for text, reasons in sorted(_moves(locks).items()):
@@ -46,7 +50,8 @@ def move_lines(locks: Sequence[RoleLock]) -> list[str]:
         head = f"  moved: {text} ({', '.join(_roles(places, locks))})"
         told = {chain: there for chain, there in reasons.items() if chain and not _repeats(chain, reasons)}
         if len(told) == 1:
-            lines.append(f"{head}: {'; '.join(*told)}")
+            [(first, *rest)] = told
+            lines += [f"{head}: {first}", *(f"    as {step}" for step in rest)]
         else:
             lines += [head, *(f"    {', '.join(_roles(there, locks))}: {'; '.join(c)}" for c, there in told.items())]
     return lines
@@ -88,31 +93,40 @@ def _roles(places: Sequence[_Place], locks: Sequence[RoleLock]) -> list[str]:
 
 
 def change_lines(before: Sequence[RoleLock], after: Sequence[RoleLock]) -> list[str]:
-    """``new: holidays 0.109 (head)``, ``changed: joblib 1.5.2 → 1.5.3 (worker)``, ``gone: …``, each once.
+    """``changed: joblib 1.5.2 → 1.5.3 (worker)``, ``gone: …``, each once; ``new in worker: joblib 1.5.3, …`` together.
 
     A package that begins to move off the base's version is left to ``move_lines``.
     """
     old = {(lock.role, lock.platform): lock for lock in before}
-    changes: dict[str, list[_Place]] = {}
+    changes: dict[tuple[str, str], list[_Place]] = {}
     for lock in after:
         place = (lock.role, str(lock.platform))
-        for text in _changes(old.get((lock.role, lock.platform)), lock):
-            changes.setdefault(text, []).append(place)
-    return [f"  {text} ({', '.join(_roles(places, after))})" for text, places in sorted(changes.items())]
+        for change in _changes(old.get((lock.role, lock.platform)), lock):
+            changes.setdefault(change, []).append(place)
+    lines: list[str] = []
+    new: dict[str, list[str]] = {}
+    for (kind, text), places in sorted(changes.items()):
+        where = ", ".join(_roles(places, after))
+        if kind == "new":
+            new.setdefault(where, []).append(text)
+        else:
+            lines.append(f"  {kind}: {text} ({where})")
+    return [*lines, *(f"  new in {where}: {', '.join(texts)}" for where, texts in new.items())]
 
 
-def _changes(before: RoleLock | None, after: RoleLock) -> Iterator[str]:
+def _changes(before: RoleLock | None, after: RoleLock) -> Iterator[tuple[str, str]]:
+    """The kind of each change, and the package with its versions."""
     old, new = _versions(before), _versions(after)
     moved = {move.name for move in after.moves}
     for name in sorted({*old, *new}):
         if name not in old and name in moved:
             continue
         if name not in old:
-            yield f"new: {name} {new[name]}"
+            yield "new", f"{name} {new[name]}"
         elif name not in new:
-            yield f"gone: {name} {old[name]}"
+            yield "gone", f"{name} {old[name]}"
         elif old[name] != new[name]:
-            yield f"changed: {name} {old[name]} → {new[name]}"
+            yield "changed", f"{name} {old[name]} → {new[name]}"
 
 
 def _versions(lock: RoleLock | None) -> Mapping[str, str]:

@@ -29,7 +29,7 @@ class TestLock:
         assert head.split()[:2] == ["head", "linux/amd64"]
         assert (head.split()[-2:], worker.split()[-2:]) == (["1", "1"], ["2", "1"])
         assert rest[0].startswith("moved: old 1.0 → 2.0 (head, worker)")
-        assert rest[1:] == ["new: common 1.0 (head, worker)", "new: extra 1.0 (worker)"]
+        assert rest[1:] == ["new in head, worker: common 1.0", "new in worker: extra 1.0"]
         assert "wrote lockfiles/pylock.head-amd64.toml" in lines(ran.err)
         assert "next: commit the locks, then `rayimage build`" in lines(ran.err)
         assert not any(line.endswith(" ") for line in ran.out.splitlines())
