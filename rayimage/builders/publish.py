@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from rayimage.builders.direct import BuiltImage
 from rayimage.image.assemble import assemble_index
@@ -16,8 +18,10 @@ from rayimage.model.progress import SILENT, Progress
 
 __all__ = ["PublishedRole", "Release", "publish", "release_of"]
 
-_PARALLEL_BLOBS = 4
-"""What good uploaders converge on: 4 or 5 blobs at once, biggest first."""
+_PARALLEL = 16
+"""Questions to a store at a time; how many of them become uploads at once is the registry's budget."""
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +65,12 @@ def publish(
     Nothing is tagged unless everything of every role has arrived. May be repeated after a failure at any point:
     what is there already is not sent again.
     """
-    outcomes = _put_blobs(release, store, progress)
-    for role, images in release.images.items():
-        for image in images:
-            store.put_manifest(image.manifest)
-        store.put_manifest(release.tops[role])
-    for role, top in release.tops.items():
-        store.put_manifest(top, tag=f"{tag}-{role}")
+    with _pool() as pool:
+        tagged = {role: pool.submit(_is_tagged, top, store, f"{tag}-{role}") for role, top in release.tops.items()}
+        outcomes = _put_blobs(release, store, progress, pool)
+        missing = [role for role in release.tops if not tagged[role].result()]
+        _put_manifests({role: release.images[role] for role in missing}, release, store, pool)
+        _all(pool.submit(store.put_manifest, release.tops[role], tag=f"{tag}-{role}") for role in missing)
     return tuple(
         PublishedRole(role=role, tag=f"{tag}-{role}", digest=top.digest, images=release.images[role], outcomes=outcomes)
         for role, top in release.tops.items()
@@ -80,7 +83,32 @@ def _top(images: tuple[BuiltImage, ...]) -> Manifest | Index:
     return assemble_index([(image.plan.platform, image.image) for image in images])
 
 
-def _put_blobs(release: Release, store: ContentStore, progress: Progress) -> dict[Digest, Outcome]:
+@contextmanager
+def _pool() -> Iterator[ThreadPoolExecutor]:
+    """Threads to wait for answers; after an error what has not begun does not begin."""
+    with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _is_tagged(top: Manifest | Index, store: ContentStore, tag: str) -> bool:
+    """Whether a tag is there and right, with the manifests that it leads to.
+
+    It is not written again then: registries with immutable tags (Amazon ECR, Harbor) refuse that.
+    """
+    children = top.manifests if isinstance(top, Index) else ()
+    return all(
+        (found := store.head(target)) is not None and found.digest == digest
+        for target, digest in ((tag, top.digest), *((str(child.digest), child.digest) for child in children))
+    )
+
+
+def _put_blobs(
+    release: Release, store: ContentStore, progress: Progress, pool: ThreadPoolExecutor
+) -> dict[Digest, Outcome]:
     blobs = {
         blob.descriptor.digest: blob
         for images in release.images.values()
@@ -88,14 +116,30 @@ def _put_blobs(release: Release, store: ContentStore, progress: Progress) -> dic
         for blob in image.blobs
         if media.is_distributable(blob.descriptor.media_type)
     }
+    # Biggest first: the longest transfer must not be the last to start.
     ordered = sorted(blobs.values(), key=lambda blob: -blob.descriptor.size)
-    with ThreadPoolExecutor(max_workers=_PARALLEL_BLOBS) as pool:
-        futures = [pool.submit(_put_blob, blob, store, progress) for blob in ordered]
-        try:
-            return {blob.descriptor.digest: future.result() for blob, future in zip(ordered, futures, strict=True)}
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    outcomes = _all(pool.submit(_put_blob, blob, store, progress) for blob in ordered)
+    return {blob.descriptor.digest: outcome for blob, outcome in zip(ordered, outcomes, strict=True)}
+
+
+def _put_manifests(
+    images: Mapping[str, tuple[BuiltImage, ...]], release: Release, store: ContentStore, pool: ThreadPoolExecutor
+) -> None:
+    """Store by digest what the tags of several images will lead to, so that one cannot be refused after another's tag.
+
+    A single manifest needs no rehearsal: it is there with its tag, or not at all.
+    """
+    tops = {release.tops[role].digest: release.tops[role] for role in images}
+    children = {image.manifest.digest: image.manifest for role in images.values() for image in role}
+    if len(tops) > 1 or any(isinstance(top, Index) for top in tops.values()):
+        _all(pool.submit(store.put_manifest, manifest) for manifest in children.values())
+    if len(tops) > 1:
+        _all(pool.submit(store.put_manifest, top) for digest, top in tops.items() if digest not in children)
+
+
+def _all(futures: Iterable[Future[_Result]]) -> list[_Result]:
+    """Every result, in order; the first error is raised as soon as its turn comes."""
+    return [future.result() for future in list(futures)]
 
 
 def _put_blob(blob: Blob, store: ContentStore, progress: Progress) -> Outcome:

@@ -14,6 +14,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rayimage.registry import Registries
     from rayimage.report.progress import ConsoleProgress
 
 __all__ = ["App", "leave_quietly", "pass_app"]
@@ -64,6 +65,13 @@ class App:
         directory = Path(os.environ.get("RAYIMAGE_CACHE_DIR") or platformdirs.user_cache_path("rayimage"))
         make_ignored(directory)
         return directory
+
+    @cached_property
+    def registries(self) -> Registries:
+        """Every registry that the command speaks to."""
+        from rayimage.registry import Registries
+
+        return Registries(uploads=self.cache_dir / "uploads")
 
     def shown(self, file: Path) -> str:
         """``file`` as a person in this directory would write it."""

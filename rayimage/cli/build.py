@@ -107,7 +107,7 @@ def plan_project(
     from rayimage.cli.lock import keep_locks
     from rayimage.lock import Options
 
-    targets = stages.find_targets(app, project, pinned=True)
+    targets = stages.find_targets(app, project, pinned=True, remembered=True)
     requests = stages.requests_of(app, project, targets)
     locks = stages.read_locks(project, requests).usable()
     if locks is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -78,21 +77,19 @@ class Destination:
         if self.kind == "docker":
             self._load(app, release, tag)
             return ()
-        with ExitStack() as stack, app.progress.stage("push" if self.kind == "push" else "write layout"):
-            return publish(release, self._open(stack, release), tag=tag, progress=app.progress)
+        with app.progress.stage("push" if self.kind == "push" else "write layout"):
+            return publish(release, self._open(app, release), tag=tag, progress=app.progress)
 
-    def _open(self, stack: ExitStack, release: Release) -> ContentStore:
+    def _open(self, app: App, release: Release) -> ContentStore:
         if self.layout is not None:
             from rayimage.image.layout import OciLayout
 
             return OciLayout.create(self.layout)
-        from rayimage.registry import open_repository
-
         name = self.repository
         assert name is not None  # noqa: S101
         origins = {blob.origin for images in release.images.values() for image in images for blob in image.blobs}
         mountable = sorted(o for o in origins if o and o.registry == name.registry and o.name != name)
-        return stack.enter_context(open_repository(name, mount_from=mountable))
+        return app.registries.open(name, mount_from=mountable)
 
     def _load(self, app: App, release: Release, tag: str) -> None:
         from rayimage.builders.docker.load import connect, engine_architecture, load

@@ -60,7 +60,9 @@ def _resolve(app: App, reference: str, platforms: tuple[str, ...]) -> ResolvedBa
     failures: list[BaseImageError] = []
     for platform in platforms:
         try:
-            return resolve_base(reference, Platform.parse(platform), root=app.directory)
+            return resolve_base(
+                reference, Platform.parse(platform), root=app.directory, open_repository=app.registries.open
+            )
         except BaseImageError as error:  # noqa: PERF203 - two tries at most
             failures.append(error)
     first = failures[0]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from rayimage.base import ResolvedBase, check_bases, read_inventory, resolve_base
+from rayimage.base import RememberedBases, ResolvedBase, check_bases, read_inventory, resolve_base
 from rayimage.cli.app import App
 from rayimage.config import Project, Role
 from rayimage.errors import BaseImageError, ConfigError, LockError
@@ -95,18 +95,19 @@ class Locked:
         return "\n".join(f"{name} {why}" for name, why in self.problems.items())
 
 
-def find_targets(app: App, project: Project, *, pinned: bool) -> tuple[Target, ...]:
+def find_targets(app: App, project: Project, *, pinned: bool, remembered: bool = False) -> tuple[Target, ...]:
     """Resolve and read every role's base on every platform.
 
     ``pinned``: a base in a registry is the one of the lock, where there is a lock for it: a tag that moved since does
-    not change what is built.
+    not change what is built. ``remembered``: what is known of it from before is not asked of its registry again.
     """
     targets = []
+    bases = RememberedBases(app.registries.open, app.cache_dir / "bases" if remembered else None)
     inventories: dict[Digest, Inventory] = {}
     with app.progress.stage("base"):
         for role in project.roles:
             for platform in role.platforms:
-                base = _resolve(project, role, platform, pinned=pinned)
+                base = _resolve(bases, project, role, platform, pinned=pinned)
                 if base.digest not in inventories:
                     inventory = read_inventory(base, cache_dir=app.cache_dir, progress=app.progress)
                     inventories[base.digest] = inventory
@@ -303,10 +304,10 @@ def _settings(target: Target) -> RoleSettings:
     )
 
 
-def _resolve(project: Project, role: Role, platform: Platform, *, pinned: bool) -> ResolvedBase:
+def _resolve(bases: RememberedBases, project: Project, role: Role, platform: Platform, *, pinned: bool) -> ResolvedBase:
     text = _pinned_text(project, role, platform) if pinned else role.base
     try:
-        return resolve_base(text, platform, root=project.root)
+        return resolve_base(text, platform, root=project.root, open_repository=bases.open)
     except BaseImageError as error:
         if text == role.base:
             raise

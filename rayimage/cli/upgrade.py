@@ -40,7 +40,7 @@ def note_moved_tags(app: App, project: Project, targets: Sequence[Target]) -> No
             continue
         seen.add((text, platform))
         with suppress(RegistryError, BaseImageError):
-            now = resolve_base(text, target.platform, root=project.root)
+            now = resolve_base(text, target.platform, root=project.root, open_repository=app.registries.open)
             if now.digest != target.base.digest:
                 app.progress.note(
                     f"base {text} has moved since it was locked: {target.base.digest.short} → {now.digest.short} on "
@@ -139,7 +139,12 @@ def _former(app: App, project: Project, request: LockRequest, before: RoleLock) 
     if before.base.digest == request.inventory.image:
         return request.inventory
     try:
-        base = resolve_base(_by_digest(before.base.reference, before.base.digest), request.platform, root=project.root)
+        base = resolve_base(
+            _by_digest(before.base.reference, before.base.digest),
+            request.platform,
+            root=project.root,
+            open_repository=app.registries.open,
+        )
         return read_inventory(base, cache_dir=app.cache_dir, progress=app.progress)
     except (BaseImageError, RegistryError):
         app.progress.note(

@@ -33,6 +33,7 @@ class RetryPolicy:
     retry_after_cap: float = 60.0
     sleep: Callable[[float], None] = pause
     random: Callable[[], float] = random.random
+    clock: Callable[[], float] = time.monotonic
 
     def delay(self, failures: int, retry_after: float = 0.0) -> float:
         """The wait after so many failures: exponential with jitter, and at least what the server asked for."""

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urljoin
 
 from rayimage.errors import RayimageError
-from rayimage.http.response import Response
+from rayimage.http.response import Answer, Response
 from rayimage.http.urls import redact, split_url
 
 __all__ = ["BadRedirect", "follow"]
@@ -30,7 +30,7 @@ def follow(send: Callable[[str], Response], url: str, *, most: int, downgrade: b
         response = send(url)
         if response.status not in _REDIRECTS:
             return response
-        response.close()
+        Answer.read(response)  # to its end: so its connection is kept
         url = _target(url, response.headers.get("Location", ""), downgrade=downgrade)
     raise BadRedirect(f"{redact(url)} redirects without end", why=f"more than {most} redirects")
 

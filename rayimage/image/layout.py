@@ -98,6 +98,13 @@ class OciLayout:
             )
         return parse_manifest(raw, descriptor.media_type)
 
+    def head(self, target: str) -> Descriptor | None:
+        """What a tag or digest points at, None when it is not there."""
+        try:
+            return self.get_manifest(target).descriptor
+        except (UsageError, ContentError):
+            return None
+
     def open_blob(self, descriptor: Descriptor) -> AbstractContextManager[ByteStream]:
         """A stream of exactly the blob's bytes; raises ContentError if absent, or when size or digest differ."""
         return self._open(descriptor)

@@ -58,6 +58,10 @@ class ContentSource(Protocol):
 class ContentStore(ContentSource, Protocol):
     """Somewhere images can be written to. Every method may be called again after a failure."""
 
+    def head(self, target: str) -> Descriptor | None:
+        """What a tag or digest points at, without reading it; None when it is not there."""
+        ...
+
     def put_blob(self, blob: Blob, advance: Callable[[int], None] | None = None) -> Outcome:
         """Make the blob exist; ``advance`` hears the bytes sent. Thread-safe."""
         ...

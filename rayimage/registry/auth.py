@@ -11,21 +11,21 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
 from rayimage.errors import AuthError, RegistryError
 from rayimage.http.patience import insist
 from rayimage.http.response import Answer
-from rayimage.http.transport import Transport
 from rayimage.http.urls import redact
 from rayimage.model.reference import Reference
 from rayimage.registry.failures import failure, login_advice
+from rayimage.registry.host import Challenge, Host
 from rayimage.registry.keychain import ANONYMOUS, Credentials, Keychain
 from rayimage.registry.quirks import base_url, host_of
 
-__all__ = ["Authenticator", "Challenge", "parse_challenges"]
+__all__ = ["Authenticator", "parse_challenges"]
 
 _CHALLENGE = re.compile(
     r"""
@@ -38,14 +38,6 @@ _CHALLENGE = re.compile(
 _DEFAULT_LIFE = 60.0
 _FRESH = 0.75
 """The part of a token's life in which it is used: an upload may outlive the rest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Challenge:
-    """One entry of ``WWW-Authenticate``: a lower-case scheme and its parameters."""
-
-    scheme: str
-    parameters: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +65,20 @@ def parse_challenges(values: Sequence[str]) -> tuple[Challenge, ...]:
 class Authenticator:
     """The ``Authorization`` header for one repository, and for pulling from others of the same registry.
 
-    Thread-safe: many requests that meet a 401 at once cause one token request.
+    Thread-safe: many requests that meet a 401 at once cause one token request. What ``host`` asked for another
+    repository is answered before it asks again.
     """
 
     def __init__(
         self,
-        transport: Transport,
+        host: Host,
         name: Reference,
         *,
         keychain: Keychain,
         mount_from: Sequence[Reference] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._transport = transport
+        self._host = host
         self._name = name
         self._mount_from = tuple(dict.fromkeys(other.repository for other in mount_from))
         self._keychain = keychain
@@ -103,6 +96,8 @@ class Authenticator:
     def header(self, *, push: bool) -> str:
         """The ``Authorization`` value to send now; empty until the registry has asked. Renews an old token."""
         with self._lock:
+            if self._challenge is None:
+                self._challenge = self._expected()
             if self._challenge is None:
                 return ""
             if self._grant is None or self._clock() >= self._grant.until or (push and not self._grant.push):
@@ -124,8 +119,16 @@ class Authenticator:
             if current and current.header != refused and (current.push or not push):
                 return current.header
             self._challenge = challenge
+            self._host.challenge = challenge
             self._grant = self._obtain(challenge, push=push or bool(current and current.push))
             return self._grant.header
+
+    def _expected(self) -> Challenge | None:
+        """What the registry will ask for, as it did for another repository; the scopes it named then are not ours."""
+        asked = self._host.challenge
+        if asked is None or (asked.scheme != "bearer" and not self._keychain.resolve(self._name).basic):
+            return None
+        return Challenge(asked.scheme, {name: value for name, value in asked.parameters.items() if name != "scope"})
 
     def _obtain(self, challenge: Challenge, *, push: bool) -> _Grant:
         self._credentials = self._keychain.resolve(self._name)
@@ -189,8 +192,8 @@ class Authenticator:
             if credentials.basic:
                 headers["Authorization"] = credentials.basic
         # Redirects of a token server are not followed: credentials would go along.
-        send = self._transport.send
-        return insist(self._transport.policy, lambda: Answer.read(send(method, url, headers=headers, body=body)))
+        send = self._host.transport.send
+        return insist(self._host.transport.policy, lambda: Answer.read(send(method, url, headers=headers, body=body)))
 
 
 def check_realm(realm: str, registry: str) -> None:

@@ -1,8 +1,17 @@
 """Where registries leave the distribution specification, as data.
 
-The matrix behind it is public: bazel-contrib/rules_img ``docs/registry-support.md``. Everything that can be probed is
-probed instead (cross-repository mounts answer 202 where they are not supported, for example on Artifactory).
-A rule that holds everywhere lives beside its code: ``mount`` is never sent without ``from``, as Quay fails on it.
+Here stands what has to be known before the first request, about registries that are known by their names. Everything
+else shows in an answer, and is handled where the answer is read; those who run the same software differ in the proxy
+in front of it, so the answer says more than its name:
+
+- mounts that answer 202 for ever (Artifactory, ggcr's server: bazel-contrib/rules_img ``docs/registry-support.md``) or
+  an error (google/go-containerregistry#1404): ``upload``. ``mount`` never goes without ``from``, as Quay fails on it.
+- 413 of a proxy (Harbor and GitLab behind nginx, Cloudflare's 100 MB), and requests that are cut after some time:
+  smaller chunks, ``transfer``.
+- no PATCH, or none that continues (404, 405, 416, 501: artifact-keeper/artifact-keeper#3275, regclient/regclient#75):
+  the blob in one request, ``transfer``.
+- uploads that are forgotten when a request into them is cut (distribution 2.8): a new upload, ``transfer``.
+- repositories that have to be created first (Amazon ECR, aws/containers-roadmap#853): advice in ``failures``.
 """
 
 from __future__ import annotations
@@ -31,6 +40,10 @@ class Quirks:
     """Whether PATCH may continue an upload."""
     resumes: bool = True
     """Whether an upload that was cut may be continued."""
+    chunks: bool = True
+    """Whether a large blob may go in chunks of 64 MiB before a limit is met."""
+    limit: int = 0
+    """Bytes that may go in one request; 0: no limit is known."""
 
 
 _TABLE = (
@@ -42,10 +55,18 @@ _TABLE = (
             credential_keys=("https://index.docker.io/v1/", "index.docker.io", "registry-1.docker.io"),
         ),
     ),
-    # Google Artifact Registry takes an upload in one piece: dotnet/sdk-container-builds#287.
+    # Google Artifact Registry takes an upload in one piece: dotnet/sdk-container-builds#287, kitops-ml/kitops#777.
     (re.compile(r"(.+-docker\.pkg\.dev|(.+\.)?gcr\.io)"), Quirks(patches=False)),
-    # Amazon ECR wants a new upload after a failure: google/go-containerregistry#431.
-    (re.compile(r".+\.dkr\.ecr(-fips)?\..+\.amazonaws\.com(\.cn)?|public\.ecr\.aws"), Quirks(resumes=False)),
+    # Amazon ECR tells a Range that stands still (aws/containers-roadmap#2831) and wants a new upload after a failure
+    # (google/go-containerregistry#431).
+    (
+        re.compile(r".+\.dkr\.ecr(-fips)?\..+\.amazonaws\.com(\.cn)?|public\.ecr\.aws"),
+        Quirks(resumes=False, chunks=False),
+    ),
+    # GitHub refuses a PATCH of more than 4 MiB with 416, a PUT not: ocx-sh/ocx#237, oras-project/rust-oci-client#37.
+    (re.compile(r"ghcr\.io"), Quirks(resumes=False, chunks=False)),
+    # Azure answers 413 to bodies of more than about 20 MB: goharbor/harbor#23015.
+    (re.compile(r".+\.azurecr\.(io|cn|us)"), Quirks(limit=16 * 1024 * 1024)),
 )
 _NONE = Quirks()
 

@@ -19,6 +19,8 @@ from rayimage.model.reference import Reference
 from rayimage.registry.auth import Authenticator
 from rayimage.registry.download import BlobStream
 from rayimage.registry.failures import REGISTRY, error_codes
+from rayimage.registry.host import CONNECTIONS, Host
+from rayimage.registry.journal import NO_JOURNAL, UploadJournal
 from rayimage.registry.keychain import Keychain, default_keychain
 from rayimage.registry.quirks import quirks_of
 from rayimage.registry.session import Session
@@ -55,16 +57,17 @@ class Repository:
         name: Reference,
         *,
         mount_from: Sequence[Reference] = (),
-        transport: Transport | None = None,
         keychain: Keychain | None = None,
+        host: Host | None = None,
+        journal: UploadJournal = NO_JOURNAL,
     ) -> None:
         self.name = name.name
-        self._transport = transport or Transport(REGISTRY)
+        host = host or Host(Transport(REGISTRY, connections=CONNECTIONS))
         siblings = [other for other in mount_from if other.registry == name.registry]
         keychain = keychain or default_keychain()
-        auth = Authenticator(self._transport, self.name, keychain=keychain, mount_from=siblings)
-        self._session = Session(self.name, self._transport, auth)
-        self._uploader = Uploader(self._session, quirks_of(name.registry))
+        auth = Authenticator(host, self.name, keychain=keychain, mount_from=siblings)
+        self._session = Session(self.name, host, auth)
+        self._uploader = Uploader(self._session, quirks_of(name.registry), journal)
 
     def __enter__(self) -> Self:
         return self
@@ -76,7 +79,7 @@ class Repository:
 
     def close(self) -> None:
         """Close the connections that are kept for later requests."""
-        self._transport.close()
+        self._session.transport.close()
 
     def get_manifest(self, target: str) -> Manifest | Index:
         """The manifest or index under a tag or digest; raises RegistryError when there is none.

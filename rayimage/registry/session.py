@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,7 @@ from rayimage.http.urls import origin
 from rayimage.model.reference import Reference
 from rayimage.registry.auth import Authenticator, parse_challenges
 from rayimage.registry.failures import failure
+from rayimage.registry.host import Host
 from rayimage.registry.quirks import base_url
 
 __all__ = ["Session"]
@@ -27,8 +28,13 @@ class Session:
     """What every request about one repository shares. Thread-safe."""
 
     name: Reference
-    transport: Transport
+    host: Host
     auth: Authenticator
+
+    @property
+    def transport(self) -> Transport:
+        """The connections that requests go through."""
+        return self.host.transport
 
     @property
     def base(self) -> str:
@@ -67,8 +73,7 @@ class Session:
         After a 401 the next request has fresh authorisation. Raises ConnectionFailed, and what ``body`` raises.
         """
         authorization = self._authorization(url, push=True)
-        response = self.transport.send(method, url, headers={**headers, **authorization}, body=body)
-        answer = Answer.read(response)
+        answer = Answer.read(self._send(method, url, {**headers, **authorization}, body))
         if answer.status == 401 and self._is_registry(url):
             self._renew(answer.headers, authorization, push=True)
         return answer
@@ -99,19 +104,31 @@ class Session:
 
         def send(url: str) -> Response:
             authorization = self._authorization(url, push=push)
-            response = self.transport.send(method, url, headers={**headers, **authorization}, body=body)
+            response = self._send(method, url, {**headers, **authorization}, body)
             if response.status != 401 or not self._is_registry(url):
                 return response
-            response.close()
+            Answer.read(response)  # to its end: so its connection is kept
             authorization = self._renew(response.headers, authorization, push=push)
-            return self.transport.send(method, url, headers={**headers, **authorization}, body=body)
+            return self._send(method, url, {**headers, **authorization}, body)
 
-        if method not in ("GET", "HEAD"):
-            return send(url)
+        with self.host.introduction():
+            if method not in ("GET", "HEAD"):
+                return send(url)
+            return self._follow(send, url)
+
+    def _follow(self, send: Callable[[str], Response], url: str) -> Response:
         try:
             return follow(send, url, most=_MAX_REDIRECTS)
         except BadRedirect as bad:
             raise RegistryError(bad.what, why=bad.why, fix="ask whoever runs the registry") from bad
+
+    def _send(self, method: str, url: str, headers: Mapping[str, str], body: Body) -> Response:
+        if not self._is_registry(url):
+            return self.transport.send(method, url, headers=headers, body=body)
+        self.host.pace.wait()
+        response = self.transport.send(method, url, headers=headers, body=body)
+        self.host.heed(response)
+        return response
 
     def _authorization(self, url: str, *, push: bool) -> dict[str, str]:
         """Credentials go to the registry itself and nowhere else: blobs redirect to foreign storage."""

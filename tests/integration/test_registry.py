@@ -94,7 +94,7 @@ def test_a_manifest_with_absent_blobs_is_refused(registry: Registry) -> None:
 
 def test_chunks(registry: Registry) -> None:
     with open_repository(Reference(registry.host, "room/chunks")) as repository:
-        repository._uploader._chunk = 1_000_000
+        repository._uploader._learned.chunk = 1_000_000
         part = blob(media.OCI_LAYER_GZIP, LAYER[::-1])
         assert repository.put_blob(part) is Outcome.UPLOADED
         with repository.open_blob(part.descriptor) as stream:

@@ -61,6 +61,10 @@ class Store:
     present: set[Digest] = field(default_factory=set)
     tags: dict[str, Digest] = field(default_factory=dict)
 
+    def head(self, target: str) -> Descriptor | None:
+        digest = self.tags.get(target)
+        return Descriptor(media_type="", digest=digest, size=0) if digest else None
+
     def put_blob(self, blob: Blob, advance: Callable[[int], None] | None = None) -> Outcome:
         if blob.descriptor.digest == self.fail_on:
             raise RegistryError("cut")

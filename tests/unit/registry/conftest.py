@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext
 from io import BytesIO
@@ -18,6 +19,7 @@ from rayimage.model.descriptor import Descriptor
 from rayimage.model.digest import Digest
 from rayimage.model.reference import Reference
 from rayimage.registry.failures import REGISTRY
+from rayimage.registry.host import Host
 from rayimage.registry.keychain import Keychain
 from rayimage.registry.repository import Repository
 from tests.support.fake_registry import FakeRegistry
@@ -25,14 +27,21 @@ from tests.support.fake_registry import FakeRegistry
 Connect = Callable[..., Repository]
 
 
+class Naps(list[float]):
+    """How long the client would have slept, and the time it would be."""
+
+    def clock(self) -> float:
+        return time.monotonic() + sum(self)
+
+
 @pytest.fixture
-def naps() -> list[float]:
+def naps() -> Naps:
     """How long the client would have slept."""
-    return []
+    return Naps()
 
 
 @pytest.fixture
-def connect(tmp_path: Path, naps: list[float]) -> Iterator[Connect]:
+def connect(tmp_path: Path, naps: Naps) -> Iterator[Connect]:
     """``connect(registry, "team/app", login="user:secret")`` opens a repository and closes it after the test."""
     with ExitStack() as stack:
 
@@ -48,11 +57,11 @@ def connect(tmp_path: Path, naps: list[float]) -> Iterator[Connect]:
             entry = {"identitytoken": token} if token else {"auth": base64.b64encode(login.encode()).decode()}
             file = tmp_path / "config.json"
             file.write_text(json.dumps({"auths": {host: entry} if login or token else {}}))
-            transport = Transport(REGISTRY, policy=RetryPolicy(sleep=naps.append, random=lambda: 1.0))
+            transport = Transport(REGISTRY, policy=RetryPolicy(sleep=naps.append, random=lambda: 1.0, clock=naps.clock))
             siblings = [Reference(host, name) for name in mount]
             name = Reference(host, repository)
             return stack.enter_context(
-                Repository(name, mount_from=siblings, transport=transport, keychain=Keychain((file,)))
+                Repository(name, mount_from=siblings, host=Host(transport), keychain=Keychain((file,)))
             )
 
         yield open_it

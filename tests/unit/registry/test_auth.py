@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from rayimage.errors import AuthError, RegistryError
 from rayimage.http.transport import Transport
 from rayimage.model.reference import Reference
-from rayimage.registry.auth import Authenticator, Challenge, check_realm, parse_challenges
+from rayimage.registry.auth import Authenticator, check_realm, parse_challenges
 from rayimage.registry.failures import REGISTRY
+from rayimage.registry.host import Challenge, Host
 from rayimage.registry.keychain import Keychain
 from tests.support.fake_registry import FakeRegistry
 from tests.unit.registry.conftest import Connect, blob_of
@@ -173,7 +174,7 @@ class TestBearer:
         with FakeRegistry(auth="bearer", token_life=life, announce_life=announced) as registry:
             transport = Transport(REGISTRY)
             auth = Authenticator(
-                transport, Reference(registry.host, "team/app"), keychain=Keychain(()), clock=lambda: now[0]
+                Host(transport), Reference(registry.host, "team/app"), keychain=Keychain(()), clock=lambda: now[0]
             )
             realm = {"realm": f"http://{registry.host}/token", "service": "fake, quoted"}
             first = auth.respond([Challenge("bearer", realm)], refused="", push=False)
@@ -187,7 +188,7 @@ class TestBearer:
     def test_a_crowd_of_401_makes_one_token_request(self) -> None:
         with FakeRegistry(auth="bearer") as registry:
             transport = Transport(REGISTRY)
-            auth = Authenticator(transport, Reference(registry.host, "team/app"), keychain=Keychain(()))
+            auth = Authenticator(Host(transport), Reference(registry.host, "team/app"), keychain=Keychain(()))
             realm = {"realm": f"http://{registry.host}/token", "service": "fake, quoted"}
             ask = lambda: auth.respond([Challenge("bearer", realm)], refused="", push=False)  # noqa: E731
             threads = [threading.Thread(target=ask) for _ in range(8)]
@@ -206,7 +207,7 @@ class TestBearer:
             monkeypatch.setattr("json.dumps", lambda *_: body)
             registry.auth = "bearer"
             transport = Transport(REGISTRY)
-            auth = Authenticator(transport, Reference(registry.host, "team/app"), keychain=Keychain(()))
+            auth = Authenticator(Host(transport), Reference(registry.host, "team/app"), keychain=Keychain(()))
             realm = {"realm": f"http://{registry.host}/token", "service": "fake, quoted"}
             with pytest.raises(RegistryError, match="its answer holds no token"):
                 auth.respond([Challenge("bearer", realm)], refused="", push=False)
@@ -216,12 +217,14 @@ class TestBearer:
 @pytest.mark.parametrize("challenges", [[], [Challenge("negotiate", {})]])
 def test_a_401_that_nobody_can_answer(challenges: list[Challenge]) -> None:
     transport = Transport(REGISTRY)
-    auth = Authenticator(transport, Reference("registry.example.com", "team/app"), keychain=Keychain(()))
+    auth = Authenticator(Host(transport), Reference("registry.example.com", "team/app"), keychain=Keychain(()))
     with pytest.raises(AuthError, match="without a Basic or Bearer challenge"):
         auth.respond(challenges, refused="", push=False)
 
 
 def test_nothing_is_sent_before_the_registry_asks() -> None:
-    auth = Authenticator(Transport(REGISTRY), Reference("registry.example.com", "team/app"), keychain=Keychain(()))
+    auth = Authenticator(
+        Host(Transport(REGISTRY)), Reference("registry.example.com", "team/app"), keychain=Keychain(())
+    )
     assert auth.header(push=True) == ""
     assert "anonymous" in auth.source

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rayimage.registry.quirks import base_url, host_of, is_loopback, quirks_of
+from rayimage.registry.transfer import Learned
 
 
 @pytest.mark.parametrize(
@@ -42,17 +43,22 @@ def test_host_of(registry: str, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("registry", "patches", "resumes"),
+    ("registry", "patches", "resumes", "chunks", "limit"),
     [
-        ("europe-west1-docker.pkg.dev", False, True),
-        ("eu.gcr.io", False, True),
-        ("gcr.io", False, True),
-        ("notgcr.io", True, True),
-        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", True, False),
-        ("public.ecr.aws", True, False),
-        ("registry.example.com", True, True),
+        ("europe-west1-docker.pkg.dev", False, False, False, 0),
+        ("eu.gcr.io", False, False, False, 0),
+        ("gcr.io", False, False, False, 0),
+        ("notgcr.io", True, True, True, 0),
+        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", True, False, False, 0),
+        ("public.ecr.aws", True, False, False, 0),
+        ("ghcr.io", True, False, False, 0),
+        ("ghcr.io.example.com", True, True, True, 0),
+        ("team.azurecr.io", True, True, True, 16 << 20),
+        ("docker.io", True, True, True, 0),
+        ("registry.example.com", True, True, True, 0),
     ],
 )
-def test_uploads(registry: str, patches: bool, resumes: bool) -> None:
+def test_uploads(registry: str, patches: bool, resumes: bool, chunks: bool, limit: int) -> None:
     quirks = quirks_of(registry)
-    assert (quirks.patches, quirks.resumes) == (patches, resumes)
+    known = Learned.of(quirks)
+    assert (quirks.patches, known.resumes, known.chunks, known.chunk) == (patches, resumes, chunks, limit)

@@ -15,6 +15,7 @@ from rayimage.http.response import Response
 from rayimage.model.content import Outcome
 from rayimage.model.reference import Reference
 from rayimage.registry.auth import Authenticator
+from rayimage.registry.host import Host
 from rayimage.registry.keychain import Credentials
 from rayimage.registry.quirks import quirks_of
 from rayimage.registry.session import Session
@@ -54,8 +55,9 @@ class Script:
 
 def session(answers: Mapping[str, tuple[int, dict[str, str]]]) -> tuple[Session, Script]:
     script = Script(answers)
-    auth = Authenticator(script, NAME, keychain=Login())  # type: ignore[arg-type]
-    return Session(NAME, script, auth), script  # type: ignore[arg-type]
+    host = Host(script)  # type: ignore[arg-type]
+    auth = Authenticator(host, NAME, keychain=Login())  # type: ignore[arg-type]
+    return Session(NAME, host, auth), script
 
 
 def redirect(location: str, **more: tuple[int, dict[str, str]]) -> dict[str, tuple[int, dict[str, str]]]:

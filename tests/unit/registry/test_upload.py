@@ -8,7 +8,7 @@ import pytest
 from rayimage.errors import AuthError, ContentError, RegistryError
 from rayimage.model.content import Blob, Outcome
 from rayimage.model.reference import Reference
-from rayimage.registry import quirks, upload
+from rayimage.registry import quirks, transfer
 from tests.support.fake_registry import FakeRegistry
 from tests.unit.registry.conftest import Connect, blob_of
 
@@ -191,7 +191,7 @@ class TestChunks:
     def test_are_as_large_as_the_registry_wants(
         self, connect: Connect, payload: bytes, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(upload, "_CHUNKS", (1_500_000,))
+        monkeypatch.setattr(transfer, "_CHUNKS", (1_500_000,))
         with FakeRegistry(body_limit=2_000_000, chunk_least=1_400_000) as registry:
             connect(registry).put_blob(blob_of(payload))
             assert [r.length for r in registry.requests if r.method == "PATCH"] == [1_500_000, 1_500_000, 670_016]
