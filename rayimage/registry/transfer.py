@@ -17,7 +17,7 @@ from rayimage.errors import ContentError, RayimageError, RegistryError
 from rayimage.http.failures import ConnectionFailed
 from rayimage.http.patience import Patience
 from rayimage.http.response import Answer
-from rayimage.http.urls import redact
+from rayimage.http.urls import redact, split_url
 from rayimage.model.content import Blob
 from rayimage.registry.failures import error_codes
 from rayimage.registry.journal import Entry
@@ -276,12 +276,14 @@ def _next(session: Session, answer: Answer, otherwise: str) -> str:
     location = answer.headers.get("Location", "")
     if not location and otherwise:
         return otherwise
-    return _checked(session, urljoin(answer.url, location) if location else "")
+    with suppress(ValueError):  # what urljoin cannot read is no address
+        location = urljoin(answer.url, location) if location else ""
+    return _checked(session, location)
 
 
 def _checked(session: Session, location: str) -> str:
     """An address that a blob may be sent to."""
-    target, registry = urlsplit(location), urlsplit(session.base)
+    target, registry = split_url(location), split_url(session.base)
     if registry.scheme == "https" and target.scheme == "http" and target.hostname == registry.hostname:
         # A registry that does not know of the TLS proxy in front of it (no X-Forwarded-Proto).
         target = target._replace(scheme=registry.scheme, netloc=registry.netloc)

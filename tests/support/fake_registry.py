@@ -76,6 +76,7 @@ class FakeRegistry:
     refuse_mounts: bool = False  # 202 for ever
     mount_status: int = 0  # this error instead of an answer to a mount
     patch: bool = True
+    patch_status: int = 405  # the answer to PATCH without `patch`
     body_limit: int | None = None  # 413 to longer bodies
     chunk_least: int = 0  # OCI-Chunk-Min-Length
     rate_limit: int = 0  # this many requests get 429
@@ -85,11 +86,19 @@ class FakeRegistry:
     cut_upload_after: int | None = None  # bytes of an upload's body, `cuts` times
     cuts: int = 1
     keep_cut_uploads: bool = True  # distribution 2.8 forgets them
+    stall_upload_after: int | None = None  # bytes of an upload's body, once; see `stalled` and `go_on`
+    lost_commits: int = 0  # this many uploads are complete, but nobody is told
+    told_range: str = ""  # what uploads answer as Range, whatever they hold
+    absolute_locations: bool = False
     redirect_blobs: bool = False
     ranges: bool = True
     digest_header: bool = True
     lie_about_digest: bool = False
+    lie_about_blobs: bool = False
 
+    stalled: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+    received: int = 0  # bytes of uploads' bodies, also of those that were cut
     requests: list[Request] = field(default_factory=list)
     blobs: dict[str, dict[str, bytes]] = field(default_factory=lambda: defaultdict(dict))
     manifests: dict[str, dict[str, StoredManifest]] = field(default_factory=lambda: defaultdict(dict))
@@ -399,7 +408,9 @@ class _RegistryHandler(_Handler):
     def where(self, name: str) -> dict[str, str]:
         """A relative Location with a query, as the specification allows; it changes with every chunk."""
         size = len(self.registry.uploads[name])
-        return {"Location": f"/v2/{self.repo}/blobs/uploads/{name}?at={size}", "Range": f"0-{max(size - 1, 0)}"}
+        host = f"http://{self.registry.host}" if self.registry.absolute_locations else ""
+        told = self.registry.told_range or f"0-{max(size - 1, 0)}"
+        return {"Location": f"{host}/v2/{self.repo}/blobs/uploads/{name}?at={size}", "Range": told}
 
     def session(self) -> bytearray | None:
         upload = self.registry.uploads.get(self.rest)
@@ -414,6 +425,7 @@ class _RegistryHandler(_Handler):
         if limit is not None and self.unread > limit and registry.take("cuts"):
             while limit and (block := self.rfile.read(min(limit, _BLOCK))):
                 upload += block
+                registry.received += len(block)
                 limit -= len(block)
             if not registry.keep_cut_uploads:
                 del registry.uploads[self.rest]
@@ -422,6 +434,11 @@ class _RegistryHandler(_Handler):
         announced, before = self.unread, len(upload)
         while block := self.read_block() if self.unread else b"":
             upload += block
+            registry.received += len(block)
+            if registry.stall_upload_after is not None and len(upload) >= registry.stall_upload_after:
+                registry.stall_upload_after = None
+                registry.stalled.set()
+                registry.go_on.wait(60)
         if len(upload) - before < announced:
             self.close_connection = True
             return False
@@ -442,7 +459,7 @@ class _RegistryHandler(_Handler):
 
     def blobs_uploads_patch(self) -> None:
         if not self.registry.patch:
-            return self.refuse(405, "UNSUPPORTED", "no chunks here")
+            return self.refuse(self.registry.patch_status, "UNSUPPORTED", "no chunks here")
         upload = self.session()
         if upload is not None and self.in_order(upload) and self.receive(upload):
             self.answer(202, self.where(self.rest))
@@ -459,7 +476,15 @@ class _RegistryHandler(_Handler):
         if digest != f"sha256:{sha256(data).hexdigest()}":
             return self.refuse(400, "DIGEST_INVALID", "provided digest did not match uploaded content")
         self.registry.blobs[self.repo][digest] = data
-        return self.answer(201, {"Location": f"/v2/{self.repo}/blobs/{digest}", "Docker-Content-Digest": digest})
+        if self.registry.take("lost_commits"):
+            return self.cut()
+        told = f"sha256:{'0' * 64}" if self.registry.lie_about_blobs else digest
+        return self.answer(201, {"Location": f"/v2/{self.repo}/blobs/{digest}", "Docker-Content-Digest": told})
+
+    def blobs_uploads_delete(self) -> None:
+        if self.session() is not None:
+            del self.registry.uploads[self.rest]
+            self.answer(204)
 
     # Manifests and tags
 

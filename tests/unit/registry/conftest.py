@@ -20,6 +20,7 @@ from rayimage.model.digest import Digest
 from rayimage.model.reference import Reference
 from rayimage.registry.failures import REGISTRY
 from rayimage.registry.host import Host
+from rayimage.registry.journal import NO_JOURNAL, Journal
 from rayimage.registry.keychain import Keychain
 from rayimage.registry.repository import Repository
 from tests.support.fake_registry import FakeRegistry
@@ -52,6 +53,7 @@ def connect(tmp_path: Path, naps: Naps) -> Iterator[Connect]:
             login: str = "",
             token: str = "",
             mount: tuple[str, ...] = (),
+            journal: Path | None = None,
         ) -> Repository:
             host = registry if isinstance(registry, str) else registry.host
             entry = {"identitytoken": token} if token else {"auth": base64.b64encode(login.encode()).decode()}
@@ -61,7 +63,13 @@ def connect(tmp_path: Path, naps: Naps) -> Iterator[Connect]:
             siblings = [Reference(host, name) for name in mount]
             name = Reference(host, repository)
             return stack.enter_context(
-                Repository(name, mount_from=siblings, host=Host(transport), keychain=Keychain((file,)))
+                Repository(
+                    name,
+                    mount_from=siblings,
+                    host=Host(transport),
+                    keychain=Keychain((file,)),
+                    journal=Journal(journal) if journal else NO_JOURNAL,
+                )
             )
 
         yield open_it

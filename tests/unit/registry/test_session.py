@@ -138,7 +138,10 @@ def test_uploads_go_where_the_registry_says(location: str, target: str, authoriz
     assert script.asked[-1] == ("PUT", target, authorized)
 
 
-@pytest.mark.parametrize("headers", [{}, {"Location": "http://other.example.com/u"}, {"Location": "ftp://x/u"}])
+@pytest.mark.parametrize(
+    "headers",
+    [{}, *({"Location": where} for where in ("http://other.example.com/u", "ftp://x/u", "https://[", "//[/u"))],
+)
 def test_uploads_without_a_usable_address(headers: dict[str, str]) -> None:
     asked, _ = session({START: (202, headers)})
     with pytest.raises(RegistryError, match="without a usable address"):
