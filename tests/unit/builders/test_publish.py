@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from threading import Barrier
 
 import pytest
 
@@ -62,7 +63,7 @@ class Store:
     tags: dict[str, Digest] = field(default_factory=dict)
 
     def head(self, target: str) -> Descriptor | None:
-        digest = self.tags.get(target)
+        digest = self.tags.get(target) or next((each for each in self.present if str(each) == target), None)
         return Descriptor(media_type="", digest=digest, size=0) if digest else None
 
     def put_blob(self, blob: Blob, advance: Callable[[int], None] | None = None) -> Outcome:
@@ -94,7 +95,7 @@ def test_tags_come_after_everything_of_every_role() -> None:
     store = Store()
     release = release_of([built("head", b"h"), built("worker", b"w"), built("worker", b"a", "linux/arm64")])
     published = publish(release, store, tag="v1")
-    assert store.log[-2:] == ["tag v1-head", "tag v1-worker"]
+    assert sorted(store.log[-2:]) == ["tag v1-head", "tag v1-worker"]
     assert not any(line.startswith("tag") for line in store.log[:-2])
     assert store.tags == {role.tag: role.digest for role in published}
     assert isinstance(release.tops["worker"], Index)
@@ -145,3 +146,62 @@ def test_the_name_of_a_release_is_its_content() -> None:
 def test_plan_is_part_of_what_is_built() -> None:
     image = built("head", b"h")
     assert replace(image.plan, role="x").label == "x linux/amd64"
+
+
+def test_what_is_tagged_already_is_not_written_again() -> None:
+    store = Store()
+    release = release_of([built("head", b"h"), built("worker", b"w"), built("worker", b"a", "linux/arm64")])
+    publish(release, store, tag="v1")
+    store.log.clear()
+    [head, worker] = publish(release, store, tag="v1")
+    assert set(store.log) == {"blob"}
+    assert (head.tag, worker.tag) == ("v1-head", "v1-worker")
+
+
+def test_a_tag_whose_images_are_gone_is_repaired() -> None:
+    store = Store()
+    arm, amd = built("worker", b"a", "linux/arm64"), built("worker", b"w")
+    release = release_of([amd, arm])
+    publish(release, store, tag="v1")
+    store.present.discard(arm.manifest.digest)
+    store.log.clear()
+    publish(release, store, tag="v1")
+    assert arm.manifest.digest in store.present
+    assert store.log[-1] == "tag v1-worker"
+
+
+def test_a_tag_that_moved_moves_back() -> None:
+    store = Store()
+    release = release_of([built("head", b"h")])
+    [role] = publish(release, store, tag="v1")
+    store.tags["v1-head"] = Digest.of(b"other")
+    publish(release, store, tag="v1")
+    assert store.tags["v1-head"] == role.digest
+
+
+def test_no_manifest_is_written_twice_in_the_same_way() -> None:
+    one = Store()
+    publish(release_of([built("head", b"h")]), one, tag="v1")
+    assert [line for line in one.log if line != "blob"] == ["tag v1-head"]
+    two = Store()
+    publish(release_of([built("head", b"h"), built("worker", b"w")]), two, tag="v1")
+    assert [line for line in two.log if line != "blob"][:2] == ["manifest", "manifest"]
+    assert sorted(two.log[-2:]) == ["tag v1-head", "tag v1-worker"]
+    assert len(two.log) == 4 + len(two.present) - 2
+
+
+def test_questions_are_asked_side_by_side() -> None:
+    """As many as a registry's connections: none waits for another's answer."""
+    waiting = Barrier(8, timeout=10)
+
+    class Slow(Store):
+        def put_blob(self, blob: Blob, advance: Callable[[int], None] | None = None) -> Outcome:
+            waiting.wait()
+            return super().put_blob(blob, advance)
+
+    roles = [built(f"role{number}", b"%d" % number) for number in range(4)]
+    publish(
+        release_of([replace(role, blobs=role.blobs[1:]) for role in roles]),
+        Slow(present={roles[0].blobs[0].descriptor.digest}),
+        tag="v1",
+    )
