@@ -14,7 +14,8 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rayimage.registry import Registries
+    from rayimage.model.reference import Reference
+    from rayimage.registry import Registries, Repository
     from rayimage.report.progress import ConsoleProgress
 
 __all__ = ["App", "leave_quietly", "pass_app"]
@@ -72,6 +73,10 @@ class App:
         from rayimage.registry import Registries
 
         return Registries(uploads=self.cache_dir / "uploads")
+
+    def open_repository(self, name: Reference) -> Repository:
+        """The repository of ``name``, to read from; only a command that reads from one loads what speaks HTTP."""
+        return self.registries.open(name)
 
     def shown(self, file: Path) -> str:
         """``file`` as a person in this directory would write it."""

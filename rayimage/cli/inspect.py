@@ -61,7 +61,7 @@ def _resolve(app: App, reference: str, platforms: tuple[str, ...]) -> ResolvedBa
     for platform in platforms:
         try:
             return resolve_base(
-                reference, Platform.parse(platform), root=app.directory, open_repository=app.registries.open
+                reference, Platform.parse(platform), root=app.directory, open_repository=app.open_repository
             )
         except BaseImageError as error:  # noqa: PERF203 - two tries at most
             failures.append(error)

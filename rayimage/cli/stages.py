@@ -26,7 +26,6 @@ from rayimage.lock import (
     read_lock,
     read_preferences,
     read_previous,
-    resolve,
     what_changed,
 )
 from rayimage.model.digest import Digest
@@ -102,7 +101,7 @@ def find_targets(app: App, project: Project, *, pinned: bool, remembered: bool =
     not change what is built. ``remembered``: what is known of it from before is not asked of its registry again.
     """
     targets = []
-    bases = RememberedBases(app.registries.open, app.cache_dir / "bases" if remembered else None)
+    bases = RememberedBases(app.open_repository, app.cache_dir / "bases" if remembered else None)
     inventories: dict[Digest, Inventory] = {}
     with app.progress.stage("base"):
         for role in project.roles:
@@ -160,6 +159,8 @@ def resolve_locks(
     app: App, project: Project, requests: Sequence[LockRequest], options: Options
 ) -> tuple[RoleLock, ...]:
     """Resolve all requests together, with what is locked already and the committed exports as preferences."""
+    from rayimage.lock.joint import resolve
+
     previous = {}
     for request in requests:
         lock, complaint = read_previous(lock_path(project.lockfiles, request.role, request.platform))

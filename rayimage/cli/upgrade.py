@@ -40,7 +40,7 @@ def note_moved_tags(app: App, project: Project, targets: Sequence[Target]) -> No
             continue
         seen.add((text, platform))
         with suppress(RegistryError, BaseImageError):
-            now = resolve_base(text, target.platform, root=project.root, open_repository=app.registries.open)
+            now = resolve_base(text, target.platform, root=project.root, open_repository=app.open_repository)
             if now.digest != target.base.digest:
                 app.progress.note(
                     f"base {text} has moved since it was locked: {target.base.digest.short} → {now.digest.short} on "
@@ -143,7 +143,7 @@ def _former(app: App, project: Project, request: LockRequest, before: RoleLock) 
             _by_digest(before.base.reference, before.base.digest),
             request.platform,
             root=project.root,
-            open_repository=app.registries.open,
+            open_repository=app.open_repository,
         )
         return read_inventory(base, cache_dir=app.cache_dir, progress=app.progress)
     except (BaseImageError, RegistryError):

@@ -1,4 +1,7 @@
-"""Lock roles against their bases: resolve, check the final environment, read and write pylock.toml."""
+"""Lock roles against their bases: resolve, check the final environment, read and write pylock.toml.
+
+``joint.resolve`` is imported from its module by those who lock: a build whose locks are there does not load it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from rayimage.lock.engine import Engine, NoSolution, PackageFile, Question, Reso
 from rayimage.lock.environment import EnvironmentReport, Problem, check_environment, wheel_requires
 from rayimage.lock.exchanged import EXCHANGED
 from rayimage.lock.final import check_final
-from rayimage.lock.joint import resolve
 from rayimage.lock.pylock import lock_path, read_lock, read_previous, write_lock
 from rayimage.lock.request import LOCK_FORMAT, LockRequest, Options, Rules, lock_inputs
 from rayimage.lock.requirements import export_requirements, read_preferences
@@ -35,7 +37,6 @@ __all__ = [
     "read_lock",
     "read_preferences",
     "read_previous",
-    "resolve",
     "what_changed",
     "wheel_requires",
     "write_lock",

@@ -16,8 +16,6 @@ from rayimage.specs.conda import is_environment, read_environment
 from rayimage.specs.findings import Findings, relative_name
 from rayimage.specs.indexes import project_indexes
 from rayimage.specs.local import LocalPackage, add_nested
-from rayimage.specs.locks import read_lock_file
-from rayimage.specs.project import read_project
 from rayimage.specs.pyproject import Selection
 from rayimage.specs.requirements import RequirementsReader
 from rayimage.specs.source import Source
@@ -97,9 +95,13 @@ def collect_specs(  # noqa: PLR0913 - one for each key of the configuration
     )
     if from_lock is not None:
         path = root / from_lock
+        from rayimage.specs.locks import read_lock_file
+
         lines, tables = read_lock_file(path, selection, found, cache_dir)
         sources.append(_chosen(Source(kind="lines", path=path, lines=lines, tables=tables), selection))
     elif selection.dependencies or selection.groups:
+        from rayimage.specs.project import read_project
+
         sources += read_project(root, selection, found)
     add_nested(found)
     found.indexes += project_indexes(root)

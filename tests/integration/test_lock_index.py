@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rayimage.errors import LockError
-from rayimage.lock import LockRequest, NoSolution, Options, Rules, lock_path, read_lock, resolve, write_lock
+from rayimage.lock import LockRequest, NoSolution, Options, Rules, lock_path, read_lock, write_lock
+from rayimage.lock.joint import resolve
 from rayimage.lock.uv_log import specifier
 from rayimage.model.lock import RoleLock
 from rayimage.specs import collect_specs

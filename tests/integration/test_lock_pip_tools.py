@@ -15,7 +15,8 @@ from packaging.version import Version
 from rayimage.base import read_inventory, resolve_base
 from rayimage.builders.docker.run import BaseRunner
 from rayimage.errors import LockError
-from rayimage.lock import LockRequest, NoSolution, Options, lock_path, read_lock, resolve, write_lock
+from rayimage.lock import LockRequest, NoSolution, Options, lock_path, read_lock, write_lock
+from rayimage.lock.joint import resolve
 from rayimage.lock.pip_places import HostPython
 from rayimage.lock.pip_tools import PipToolsEngine
 from rayimage.lock.target import MACHINES

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import pytest
 
 from rayimage.errors import BaseImageError, LockError
-from rayimage.lock import NoSolution, Options, resolve
+from rayimage.lock import NoSolution, Options
+from rayimage.lock.joint import resolve
 from rayimage.model.progress import SILENT
 from tests.unit.lock.samples import ARM64, TableEngine, dist, inventory, request
 

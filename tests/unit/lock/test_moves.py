@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from rayimage.errors import LockError
-from rayimage.lock import Options, resolve
+from rayimage.lock import Options
+from rayimage.lock.joint import resolve
 from rayimage.lock.reasons import UPGRADED
 from tests.support.listener import Listener
 from tests.unit.lock.samples import ARM64, WorldEngine, dist, inventory, package, request

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rayimage.errors import LockError
-from rayimage.lock import NoSolution, Options, resolve
+from rayimage.lock import NoSolution, Options
+from rayimage.lock.joint import resolve
 from tests.support.listener import Listener
 from tests.unit.lock.samples import ARM64, WorldEngine, dist, inventory, request
 
