@@ -19,6 +19,7 @@ from rayimage.errors import LockError
 from rayimage.lock.breakage import remedy
 from rayimage.lock.environment import EnvironmentReport, check_environment
 from rayimage.lock.request import LockRequest
+from rayimage.lock.target import Target, best_wheel
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import Inventory
 from rayimage.model.lock import LockedWheel, RoleLock
@@ -73,14 +74,16 @@ def check_final(
 
 def _mismatches(request: LockRequest, lock: RoleLock, packages: Sequence[WheelMetadata]) -> Iterator[Finding]:
     """Where lock, wheels and base are not of each other, before any requirement is looked at."""
-    yield from _of_wheels(lock, packages)
+    yield from _of_wheels(lock, packages, Target.of(request.inventory))
     yield from _of_python(request.inventory.python, packages)
     yield from _of_base(request.inventory, lock)
 
 
-def _of_wheels(lock: RoleLock, packages: Sequence[WheelMetadata]) -> Iterator[Finding]:
+def _of_wheels(lock: RoleLock, packages: Sequence[WheelMetadata], target: Target) -> Iterator[Finding]:
     by_file = {each.filename: each for each in packages}
     for wheel in lock.wheels:
+        if best_wheel([wheel.filename], target) is None:
+            yield Finding(f"{wheel.filename} is not for {target}")
         own = by_file.get(wheel.filename)
         if own is None:
             yield Finding(f"{wheel.filename}: its metadata is unknown")

@@ -142,3 +142,10 @@ def test_the_same_for_two_images_is_said_once():
     assert both.endswith("require gone (role worker on linux/amd64, role worker on linux/arm64)")
     assert "new 1 requires there" in one
     assert one.endswith("(role worker on linux/arm64)")
+
+
+def test_a_wheel_for_another_platform():
+    locked = role_lock(wheels=(replace(wheel("new==1"), filename="new-1-cp311-cp311-win_amd64.whl"),), moves=())
+    says_so = replace(says("new==1"), filename="new-1-cp311-cp311-win_amd64.whl")
+    (said, *_) = refused(BASE, locked, says_so)
+    assert said == f"new-1-cp311-cp311-win_amd64.whl is not for Python 3.11 on linux/amd64 (glibc 2.35) {HERE}"
