@@ -1,0 +1,1 @@
+"""Builds the same images with rayimage and with what people use today, side by side; docs/benchmark.md explains it."""
