@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -62,14 +63,21 @@ def _project(size: int, root: Path, runs: int) -> dict[str, Any]:
             "one role": lambda: _lock(root / "one", env),
             "two roles": lambda: _lock(root / "two", env),
             "unchanged": lambda: _run(_rayimage(root / "kept"), env),
+            "uv, nothing cached": lambda: _compile(root, _fresh(root, env)),
+            "one role, nothing cached": lambda: _lock(root / "one", _fresh(root, env)),
         }
         _run(_rayimage(root / "kept"), env)
-        times = _in_turn(sides, runs)
+        times, cpu = _in_turn(sides, runs)
     locked = (root / "pylock.compiled.toml").read_text(encoding="utf-8").count("[[packages]]")
     return {
         "packages": locked,
         "seconds": times,
-        "ratio": {name: times[name] / times["uv"] for name in ("one role", "two roles")},
+        "CPU seconds": cpu,
+        "ratio": {
+            "one role": times["one role"] / times["uv"],
+            "two roles": times["two roles"] / times["uv"],
+            "nothing cached": times["one role, nothing cached"] / times["uv, nothing cached"],
+        },
     }
 
 
@@ -108,6 +116,12 @@ def _rayimage(project: Path) -> list[str]:
     return [sys.executable, "-m", "rayimage", "--quiet", "-C", str(project), "lock"]
 
 
+def _fresh(root: Path, env: Mapping[str, str]) -> dict[str, str]:
+    """With an empty cache of uv's, as on a new CI runner; rayimage's stays."""
+    shutil.rmtree(root / "fresh", ignore_errors=True)
+    return {**env, "UV_CACHE_DIR": str(root / "fresh")}
+
+
 def _inventory(base: Path, scratch: Path, runs: int) -> dict[str, Any]:
     """The pass over a base's layers beside gzip on the same bytes; MB are 10⁶ bytes of the unpacked layers."""
     code = (
@@ -128,21 +142,30 @@ def _inventory(base: Path, scratch: Path, runs: int) -> dict[str, Any]:
         shutil.rmtree(scratch, ignore_errors=True)
         _run([sys.executable, "-c", code, str(base), str(scratch)], os.environ)
 
-    times = _in_turn({"gzip -dc | wc -c": gzip, "inventory": read}, runs)
+    times, _ = _in_turn({"gzip -dc | wc -c": gzip, "inventory": read}, runs)
     speeds = {name: size / seconds / 1e6 for name, seconds in times.items()}
     return {"bytes": size, "seconds": times, "MB/s": speeds, "ratio": times["inventory"] / times["gzip -dc | wc -c"]}
 
 
-def _in_turn(sides: Mapping[str, Callable[[], None]], runs: int) -> dict[str, float]:
-    """The median seconds of each side, run one after the other; a first round warms the caches and does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
+def _in_turn(sides: Mapping[str, Callable[[], None]], runs: int) -> tuple[dict[str, float], dict[str, float]]:
+    """The median seconds of each side, of wall and of CPU, run one after the other.
+
+    A first round warms the caches and does not count. CPU time tells more on a machine that has other work to do.
+    """
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     for turn in range(runs + 1):
         for name, side in sides.items():
-            started = time.perf_counter()
+            started, cpu = time.perf_counter(), _cpu()
             side()
             if turn:
-                seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(each) for name, each in seconds.items()}
+                seconds[name].append((time.perf_counter() - started, _cpu() - cpu))
+    wall, used = ({name: statistics.median(pair[n] for pair in each) for name, each in seconds.items()} for n in (0, 1))
+    return wall, used
+
+
+def _cpu() -> float:
+    times = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return times.ru_utime + times.ru_stime
 
 
 def _run(command: Sequence[str], env: Mapping[str, str]) -> str:
@@ -157,11 +180,12 @@ def _show(results: Mapping[str, Any]) -> None:
         [
             str(each["packages"]),
             *(f"{each['seconds'][name]:.2f} s" for name in ("uv", "one role", "two roles", "unchanged")),
-            *(f"{each['ratio'][name]:.2f}" for name in ("one role", "two roles")),
+            *(f"{ratio:.2f}" for ratio in each["ratio"].values()),
+            f"{each['CPU seconds']['unchanged']:.2f} s",
         ]
         for each in results["projects"]
     ]
-    heading = ["packages", "uv", "one role", "two roles", "unchanged", "one / uv", "two / uv"]
+    heading = ["packages", "uv", "one role", "two roles", "unchanged", "one/uv", "two/uv", "uncached", "CPU unch."]
     for row in [heading, *rows]:
         sys.stdout.write("  ".join(cell.rjust(10) for cell in row) + "\n")
     if inventory := results.get("inventory"):

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, quote, unquote, urljoin, urlunsplit
 from rayimage.builders.download import Downloader, Unavailable
 from rayimage.http.urls import is_http, split_url
 from rayimage.model.lock import LockedWheel
+from rayimage.specs.indexes import user_indexes
 
 __all__ = ["ACCEPT", "IndexFile", "configured_indexes", "find_wheel", "parse_page"]
 
@@ -34,13 +35,13 @@ class IndexFile:
 
 
 def configured_indexes(environ: Mapping[str, str] = os.environ, *, more: Sequence[str] = ()) -> tuple[str, ...]:
-    """The http and https indexes of uv's and pip's variables, in that order, then ``more``; credentials in the URL.
+    """The http and https indexes of uv's and pip's variables, in that order, then ``more``, then of the user's uv.toml.
 
-    uv's ``name=URL`` takes them from ``UV_INDEX_<NAME>_USERNAME`` and ``_PASSWORD``.
+    Credentials are in the URLs; uv's ``name=URL`` takes them from ``UV_INDEX_<NAME>_USERNAME`` and ``_PASSWORD``.
     """
     defaults = [environ[name] for name in _DEFAULTS if environ.get(name)]
     extras = [url for name in _EXTRAS for url in environ.get(name, "").split()]
-    found = (_index(text.strip(), environ) for text in (*defaults, *extras, *more))
+    found = (_index(text.strip(), environ) for text in (*defaults, *extras, *more, *user_indexes(environ)))
     return tuple(dict.fromkeys(url for url in found if is_http(url)))
 
 

@@ -8,7 +8,6 @@ variables) counts for indexes and credentials; its view of the host does not.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,6 +29,7 @@ from rayimage.lock.request import Options
 from rayimage.lock.target import Target
 from rayimage.model.digest import Digest
 from rayimage.specs import Source
+from rayimage.specs.exporters import find_uv
 
 __all__ = ["UvEngine", "constraints_text", "indexes_text", "parse_pylock", "platform_tag", "seed_text"]
 
@@ -98,7 +98,7 @@ class UvEngine:
     def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
-                [_find_uv(), *command],
+                [find_uv(), *command],
                 env=_environment(os.environ, self._options.indexes),
                 cwd=self._options.directory,
                 stdin=subprocess.DEVNULL,
@@ -109,18 +109,6 @@ class UvEngine:
             )
         except OSError as error:
             raise LockError("uv cannot be started", why=str(error), fix="reinstall it: pip install uv") from error
-
-
-def _find_uv() -> str:
-    try:
-        from uv import find_uv_bin
-
-        return find_uv_bin()
-    except (ImportError, FileNotFoundError):
-        found = shutil.which("uv")
-    if not found:
-        raise LockError("uv was not found", why="it is neither beside rayimage nor on PATH", fix="pip install uv")
-    return found
 
 
 def platform_tag(target: Target) -> tuple[str, str]:

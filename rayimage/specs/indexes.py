@@ -14,7 +14,7 @@ from rayimage.errors import ConfigError
 from rayimage.specs.local import workspace
 from rayimage.specs.toml import read_toml, table
 
-__all__ = ["index_entries", "index_names", "project_indexes"]
+__all__ = ["index_entries", "index_names", "project_indexes", "user_indexes"]
 
 
 def project_indexes(root: Path) -> tuple[str, ...]:
@@ -26,6 +26,18 @@ def project_indexes(root: Path) -> tuple[str, ...]:
         above, _ = workspace(root)
         places = dict.fromkeys((root, above or root))
         return tuple(dict.fromkeys(url for place in places for url in _of_directory(place)))
+    return ()
+
+
+def user_indexes(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The same of the user's and the machine's uv.toml (or the one that ``UV_CONFIG_FILE`` names instead)."""
+    if environ.get("UV_NO_CONFIG"):
+        return ()
+    home = environ.get("XDG_CONFIG_HOME") or (f"{environ['HOME']}/.config" if environ.get("HOME") else "")
+    named = environ.get("UV_CONFIG_FILE")
+    files = [named] if named else [*([f"{home}/uv/uv.toml"] if home else []), "/etc/uv/uv.toml"]
+    with suppress(ConfigError):  # uv says what is wrong with them.
+        return tuple(dict.fromkeys(url for f in map(Path, files) if f.is_file() for url in _of_uv(read_toml(f))))
     return ()
 
 

@@ -28,9 +28,9 @@ from rayimage.lock import (
 )
 from rayimage.lock.stubs import write_stubs
 from rayimage.lock.target import Target
-from rayimage.lock.uv import _find_uv
 from rayimage.model.progress import SILENT
 from rayimage.specs import collect_specs
+from rayimage.specs.exporters import find_uv
 from tests.unit.lock.samples import AMD64, ARM64, dist, inventory
 
 pytestmark = pytest.mark.index
@@ -40,7 +40,7 @@ FREEZE = Path(__file__).resolve().parents[3] / "shared" / "data" / "ray-freezes"
 @pytest.fixture(scope="session", autouse=True)
 def index(tmp_path_factory):
     where = tmp_path_factory.mktemp("probe")
-    command = [_find_uv(), "pip", "compile", "--quiet", "--python", sys.executable, "-", "-o", str(where / "out.txt")]
+    command = [find_uv(), "pip", "compile", "--quiet", "--python", sys.executable, "-", "-o", str(where / "out.txt")]
     if subprocess.run(command, input="six", text=True, capture_output=True, check=False).returncode:
         pytest.skip("no package index: uv cannot resolve 'six'")
 
@@ -119,7 +119,7 @@ def test_again_is_the_same_and_pip_can_read_it(ray_base, tmp_path):
     assert not write_lock(second, file)
     target = ["--target", str(tmp_path / "target"), "--python", sys.executable, "--python-version", "3.11.13"]
     target += ["--python-platform", "x86_64-manylinux_2_35"]
-    command = [_find_uv(), "pip", "install", "--dry-run", "--no-deps", *target, "-r", str(file)]
+    command = [find_uv(), "pip", "install", "--dry-run", "--no-deps", *target, "-r", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"Would install {len(first.wheels)} package" in done.stderr

@@ -550,6 +550,24 @@ def test_indexes_come_from_the_environment():
     assert configured_indexes({}) == ()
 
 
+def test_the_users_uv_toml_counts(tmp_path):
+    (tmp_path / ".config/uv").mkdir(parents=True)
+    (tmp_path / ".config/uv/uv.toml").write_text(
+        'extra-index-url = ["https://two.example.com/simple"]\n'
+        '[[index]]\nname = "mine"\nurl = "https://one.example.com/simple"\n'
+    )
+    environ = {"HOME": str(tmp_path), "UV_INDEX_MINE_USERNAME": "me", "UV_INDEX_MINE_PASSWORD": "p"}
+    found = ("https://me:p@one.example.com/simple", "https://two.example.com/simple")
+    assert configured_indexes(environ) == found
+    assert configured_indexes({**environ, "HOME": "", "XDG_CONFIG_HOME": str(tmp_path / ".config")}) == found
+    assert configured_indexes({**environ, "UV_NO_CONFIG": "1"}) == ()
+    other = tmp_path / "other.toml"
+    other.write_text('index-url = "https://three.example.com/simple"\n')
+    assert configured_indexes({**environ, "UV_CONFIG_FILE": str(other)}) == ("https://three.example.com/simple",)
+    other.write_text("not toml")
+    assert configured_indexes({**environ, "UV_CONFIG_FILE": str(other)}) == ()
+
+
 def test_the_environment_counts_when_no_index_is_given(server, wheelhouse, monkeypatch):
     server.routes["/simple/demo/"] = html(f'<a href="{FILENAME}">demo</a>')
     server.routes[f"/simple/demo/{FILENAME}"] = Reply()

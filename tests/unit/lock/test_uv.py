@@ -8,7 +8,7 @@ import pytest
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from rayimage.errors import LockError
+from rayimage.errors import ConfigError, LockError
 from rayimage.lock import NoSolution, Options, Question
 from rayimage.lock import uv as uv_engine
 from rayimage.lock.target import Target
@@ -90,7 +90,7 @@ def test_a_glibc_older_than_any():
 
 def test_uv_knows_these_platforms():
     text = subprocess.run(
-        [uv_engine._find_uv(), "pip", "compile", "--help"], capture_output=True, text=True, check=True
+        [uv_engine.find_uv(), "pip", "compile", "--help"], capture_output=True, text=True, check=True
     ).stdout
     known = {int(minor) for minor in re.findall(r"x86_64-manylinux_2_(\d+)", text)}
     assert known >= set(uv_engine._MANYLINUX)
@@ -166,7 +166,7 @@ def fake_uv(tmp_path, monkeypatch):
     )
     script.chmod(0o755)
     (tmp_path / "answer").write_text('lock-version = "1.0"\ncreated-by = "uv"\npackages = []\n')
-    monkeypatch.setattr(uv_engine, "_find_uv", lambda: str(script))
+    monkeypatch.setattr(uv_engine, "find_uv", lambda: str(script))
     return tmp_path
 
 
@@ -218,7 +218,7 @@ def test_a_failure_is_explained(fake_uv):
 
 
 def test_uv_cannot_be_started(monkeypatch, tmp_path):
-    monkeypatch.setattr(uv_engine, "_find_uv", lambda: str(tmp_path / "absent"))
+    monkeypatch.setattr(uv_engine, "find_uv", lambda: str(tmp_path / "absent"))
     with pytest.raises(LockError, match="uv cannot be started"):
         UvEngine(Options()).solve(question())
 
@@ -229,8 +229,8 @@ def test_uv_is_found_on_path_or_named_as_missing(monkeypatch, tmp_path):
 
     monkeypatch.setattr("uv.find_uv_bin", missing)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(LockError, match="uv was not found") as caught:
-        uv_engine._find_uv()
+    with pytest.raises(ConfigError, match="uv was not found") as caught:
+        uv_engine.find_uv()
     assert caught.value.fix == "pip install uv"
     (tmp_path / "uv").touch(0o755)
-    assert uv_engine._find_uv() == str(tmp_path / "uv")
+    assert uv_engine.find_uv() == str(tmp_path / "uv")
