@@ -20,6 +20,7 @@ from rayimage.config import Project, Role
 from rayimage.errors import BaseImageError, ConfigError, LockError
 from rayimage.lock import (
     LockRequest,
+    NewerFormat,
     Options,
     Rules,
     lock_path,
@@ -204,6 +205,8 @@ def _read(file: Path, request: LockRequest) -> tuple[RoleLock | None, str]:
         return None, "is missing"
     try:
         lock = read_lock(file)
+    except NewerFormat:
+        raise  # Locking anew, the advice for all else, would lose what the newer one knows.
     except LockError as error:
         return None, f"cannot be used: {error.why or error.what}"
     changed = what_changed(lock, request)

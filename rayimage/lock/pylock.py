@@ -26,7 +26,7 @@ from rayimage.model.digest import Digest
 from rayimage.model.lock import BaseIdentity, LockedWheel, Move, Provided, RoleLock
 from rayimage.model.platform import Platform
 
-__all__ = ["lock_path", "read_lock", "read_previous", "write_lock"]
+__all__ = ["NewerFormat", "lock_path", "read_lock", "read_previous", "write_lock"]
 
 _CONTENT = re.compile(r'^content = "([^"\n]*)"\n', re.MULTILINE)
 _ANEW = "write it anew: rayimage lock"
@@ -161,14 +161,14 @@ def read_previous(file: Path) -> tuple[RoleLock | None, str]:
         return None, ""
     try:
         lock, complaint = _read(file)
-    except _NewerFormat:
+    except NewerFormat:
         raise
     except LockError as error:
         return None, str(error)
     return (replace(lock, inputs=_NOT_FRESH), str(complaint)) if complaint else (lock, "")
 
 
-class _NewerFormat(LockError):
+class NewerFormat(LockError):
     """A lock that a later rayimage wrote."""
 
 
@@ -197,7 +197,7 @@ def _check_format(file: Path, number: object) -> LockError | None:
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise LockError(f"{file} is damaged", why=f"format is {number!r}", fix=_ANEW)
     if number > LOCK_FORMAT:
-        raise _NewerFormat(
+        raise NewerFormat(
             f"{file} is of a newer format",
             why=f"it has format {number}, this rayimage reads up to {LOCK_FORMAT}",
             fix="install the rayimage that wrote it",

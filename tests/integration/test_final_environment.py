@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -137,3 +138,14 @@ wheels = [{{ path = "../wheels/{wheel.filename}", hashes = {{ sha256 = "{wheel.d
     assert "all versions of extra depend on common>=1" in said
     assert "you require common==0.9" in said
     assert not registry.tags["team/small"]
+
+
+def test_a_lock_of_a_newer_format_is_not_to_be_locked_anew(project: Project, registry: FakeRegistry) -> None:
+    file = lock_path(project.root / "lockfiles", "worker", AMD64)
+    file.write_text(re.sub("^format = .*", "format = 99", file.read_text(), flags=re.MULTILINE))
+    for command in (["build"], ["lock"], ["lock", "--check"]):
+        ran = project.run(*command)
+        assert ran.code == 5
+        assert "install the rayimage that wrote it" in ran.err
+        assert "rayimage lock" not in ran.err
+    assert not registry.manifests["team/small"]
