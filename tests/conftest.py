@@ -6,11 +6,15 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from uv import find_uv_bin
 
 from tests.support import base
 from tests.support.base import BaseLayout
 from tests.support.services import Engine, MissingPartError, Registry, running_engine, running_registry
+
+settings.register_profile("rayimage", deadline=None)  # a time is no property: machines are busy, now and then
+settings.load_profile("rayimage")
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,12 @@ class Problem:
         """The package that is required."""
         return canonicalize_name(Requirement(self.requirement).name)
 
+    @property
+    def complaint(self) -> tuple[str, ...]:
+        """What it is about: two problems with equal ones are the same, whichever wrong version is there."""
+        wants = (self.required,) if self.found is None else (self.requirement, "another version")
+        return (self.name, str(self.version), *wants)
+
     def __str__(self) -> str:
         return f"{self.name} {self.version} requires {self.requirement}, but {_found(self.found)}"
 
@@ -81,11 +87,11 @@ def check_environment(
     gone = {move.name for move in lock.moves}
     final = {name: package for name, package in base.items() if name not in gone} | wheels
     applying = [requirement for requirement in asked if _applies(requirement, frozenset(), environment)]
-    before = {(problem.name, problem.version, problem.requirement) for problem in _problems(base, environment)}
+    before = {problem.complaint for problem in _problems(base, environment)}
     after = tuple(_problems(final, environment, applying))
     return EnvironmentReport(
-        new=tuple(p for p in after if (p.name, p.version, p.requirement) not in before),
-        known=tuple(p for p in after if (p.name, p.version, p.requirement) in before),
+        new=tuple(p for p in after if p.complaint not in before),
+        known=tuple(p for p in after if p.complaint in before),
         asked=tuple((r, version) for r in applying for met, version in [_met(r, final)] if not met),
         trusted=tuple(sorted(wheels.keys() - metadata.keys())),
     )

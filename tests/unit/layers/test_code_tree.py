@@ -150,7 +150,7 @@ def test_the_same_files_as_git_lists(repository: Path, text: str) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("git"), reason="needs git")
-@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LINES, LINES)
 def test_the_same_files_as_git_lists_for_any_patterns(repository: Path, top: str, nested: str) -> None:
     same_as_git(repository, top, nested)

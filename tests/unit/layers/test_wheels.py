@@ -321,7 +321,7 @@ TREES = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(TREES, st.booleans())
 def test_the_tree_is_the_one_that_installer_makes(tree: dict[str, tuple[bytes, bool]], has_entry_point: bool) -> None:
     files = {path: data for path, (data, _) in tree.items()}

@@ -132,7 +132,7 @@ def test_a_storage_error_does_not_tell_the_signature(connect: Connect, monkeypat
         monkeypatch.setattr(registry._storage, "stop", lambda: None)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=3000), cut=st.integers(0, 3000), cuts=st.integers(0, 4), size=st.integers(1, 4000))
 def test_however_it_is_cut_and_read_the_bytes_are_the_same(
     connect: Connect, data: bytes, cut: int, cuts: int, size: int
