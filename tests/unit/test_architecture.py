@@ -91,3 +91,18 @@ def test_help_loads_no_library_that_it_does_not_need() -> None:
     loaded = set(run.stdout.splitlines()[-1].split())
     assert "click" in loaded
     assert not loaded & {"rich", "docker", "urllib3", "pydantic", "ruamel.yaml", "packaging.requirements", "jinja2"}
+
+
+def test_a_build_loads_what_reads_bases_and_resolves_only_to_do_so() -> None:
+    code = "import sys, rayimage.cli.build, rayimage.cli.stages, rayimage.builders.direct; print(*sorted(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert "rayimage.builders.direct" in loaded
+    assert not loaded & {
+        "rayimage.lock.joint",
+        "rayimage.base.scan",
+        "rayimage.specs.poetry",
+        "rayimage.registry",
+        "uv",
+    }
+    assert not loaded & {"docker", "jinja2", "build", "piptools", "cryptography"}
