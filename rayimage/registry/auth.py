@@ -66,7 +66,8 @@ class Authenticator:
     """The ``Authorization`` header for one repository, and for pulling from others of the same registry.
 
     Thread-safe: many requests that meet a 401 at once cause one token request. What ``host`` asked for another
-    repository is answered before it asks again.
+    repository is answered before it asks again. With ``mount_from``, which may be empty, every token is for
+    pushing too: who will push needs no other one to look around first.
     """
 
     def __init__(
@@ -75,12 +76,13 @@ class Authenticator:
         name: Reference,
         *,
         keychain: Keychain,
-        mount_from: Sequence[Reference] = (),
+        mount_from: Sequence[Reference] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._host = host
         self._name = name
-        self._mount_from = tuple(dict.fromkeys(other.repository for other in mount_from))
+        self._writes = mount_from is not None
+        self._mount_from = tuple(dict.fromkeys(other.repository for other in mount_from or ()))
         self._keychain = keychain
         self._clock = clock
         self._lock = threading.Lock()
@@ -131,6 +133,7 @@ class Authenticator:
         return Challenge(asked.scheme, {name: value for name, value in asked.parameters.items() if name != "scope"})
 
     def _obtain(self, challenge: Challenge, *, push: bool) -> _Grant:
+        push = push or self._writes
         self._credentials = self._keychain.resolve(self._name)
         if challenge.scheme == "bearer":
             return self._fetch_token(challenge, push=push)

@@ -33,11 +33,11 @@ class Registries:
         self._readers: dict[Reference, Repository] = {}
         self._lock = threading.Lock()
 
-    def open(self, name: Reference, *, mount_from: Sequence[Reference] = ()) -> Repository:
+    def open(self, name: Reference, *, mount_from: Sequence[Reference] | None = None) -> Repository:
         """The repository that ``name`` is in, as ``open_repository`` has it; without ``mount_from`` one for all."""
         with self._lock:
             host = self._hosts.setdefault(name.registry, Host(self._transport))
-            if not mount_from and name.name in self._readers:
+            if mount_from is None and name.name in self._readers:
                 return self._readers[name.name]
             opened = Repository(
                 name,
@@ -46,7 +46,7 @@ class Registries:
                 host=host,
                 journal=self._journal,
             )
-            if not mount_from:
+            if mount_from is None:
                 self._readers[name.name] = opened
             return opened
 

@@ -37,11 +37,11 @@ _ACCEPT: Final = {"Accept": ", ".join(media.ACCEPT)}
 _UNKNOWN: Final = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN"})
 
 
-def open_repository(name: Reference, *, mount_from: Sequence[Reference] = ()) -> Repository:
+def open_repository(name: Reference, *, mount_from: Sequence[Reference] | None = None) -> Repository:
     """The repository that ``name`` is in, with this user's credentials. No request is made yet.
 
     ``mount_from`` names repositories of the same registry that blobs may be mounted from: the right to pull from them
-    is asked for in the same token. Others in the list are ignored.
+    is asked for in the same token. Others in the list are ignored. None says that the repository is mostly read.
     """
     return Repository(name, mount_from=mount_from)
 
@@ -56,14 +56,14 @@ class Repository:
         self,
         name: Reference,
         *,
-        mount_from: Sequence[Reference] = (),
+        mount_from: Sequence[Reference] | None = None,
         keychain: Keychain | None = None,
         host: Host | None = None,
         journal: UploadJournal = NO_JOURNAL,
     ) -> None:
         self.name = name.name
         host = host or Host(Transport(REGISTRY, connections=CONNECTIONS))
-        siblings = [other for other in mount_from if other.registry == name.registry]
+        siblings = None if mount_from is None else [each for each in mount_from if each.registry == name.registry]
         keychain = keychain or default_keychain()
         auth = Authenticator(host, self.name, keychain=keychain, mount_from=siblings)
         self._session = Session(self.name, host, auth)

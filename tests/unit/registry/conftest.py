@@ -60,7 +60,7 @@ def connect(tmp_path: Path, naps: Naps) -> Iterator[Connect]:
             file = tmp_path / "config.json"
             file.write_text(json.dumps({"auths": {host: entry} if login or token else {}}))
             transport = Transport(REGISTRY, policy=RetryPolicy(sleep=naps.append, random=lambda: 1.0, clock=naps.clock))
-            siblings = [Reference(host, name) for name in mount]
+            siblings = [Reference(host, each) for each in mount] or None
             name = Reference(host, repository)
             return stack.enter_context(
                 Repository(

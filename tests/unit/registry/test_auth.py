@@ -128,7 +128,7 @@ class TestBearer:
 
     def test_pulling_does_not_ask_for_the_right_to_push(self, connect: Connect) -> None:
         with FakeRegistry(auth="bearer") as registry:
-            repository = connect(registry, login="user:secret", mount=("base/ray",))
+            repository = connect(registry, login="user:secret")
             repository.find_manifest("v1")
             token = next(request.path for request in registry.requests if "/token" in request.path)
             assert "push" not in token
