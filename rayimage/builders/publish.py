@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from threading import Event
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from rayimage.builders.direct import BuiltImage
 from rayimage.image.assemble import assemble_index
 from rayimage.model import media
-from rayimage.model.content import Blob, ContentStore, Outcome
+from rayimage.model.content import Blob, ByteStream, ContentStore, Outcome
 from rayimage.model.digest import Digest
 from rayimage.model.manifest import Index, Manifest
 from rayimage.model.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["PublishedRole", "Release", "publish", "release_of"]
 
 _PARALLEL = 16
 """Questions to a store at a time; how many of them become uploads at once is the registry's budget."""
 
+_Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 
 
@@ -65,12 +70,12 @@ def publish(
     Nothing is tagged unless everything of every role has arrived. May be repeated after a failure at any point:
     what is there already is not sent again.
     """
-    with _pool() as pool:
-        tagged = {role: pool.submit(_is_tagged, top, store, f"{tag}-{role}") for role, top in release.tops.items()}
-        outcomes = _put_blobs(release, store, progress, pool)
+    with _Crew() as crew:
+        tagged = {role: crew.submit(_is_tagged, top, store, f"{tag}-{role}") for role, top in release.tops.items()}
+        outcomes = _put_blobs(release, store, progress, crew)
         missing = [role for role in release.tops if not tagged[role].result()]
-        _put_manifests({role: release.images[role] for role in missing}, release, store, pool)
-        _all(pool.submit(store.put_manifest, release.tops[role], tag=f"{tag}-{role}") for role in missing)
+        _put_manifests({role: release.images[role] for role in missing}, release, store, crew)
+        crew.wait(crew.submit(store.put_manifest, release.tops[role], tag=f"{tag}-{role}") for role in missing)
     return tuple(
         PublishedRole(role=role, tag=f"{tag}-{role}", digest=top.digest, images=release.images[role], outcomes=outcomes)
         for role, top in release.tops.items()
@@ -83,15 +88,48 @@ def _top(images: tuple[BuiltImage, ...]) -> Manifest | Index:
     return assemble_index([(image.plan.platform, image.image) for image in images])
 
 
-@contextmanager
-def _pool() -> Iterator[ThreadPoolExecutor]:
-    """Threads to wait for answers; after an error what has not begun does not begin."""
-    with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
-        try:
-            yield pool
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+class _Over(Exception):
+    """Another thread has failed."""
+
+
+class _Crew:
+    """Threads that wait for a store's answers. After an error nothing begins any more; what is being sent ends."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=_PARALLEL)
+        self._over = Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind:
+            self._over.set()
+        self._pool.shutdown(wait=True, cancel_futures=kind is not None)
+
+    def submit(self, task: Callable[_Given, _Result], *given: _Given.args, **more: _Given.kwargs) -> Future[_Result]:
+        """Have ``task`` done by the next thread that is free."""
+        return self._pool.submit(task, *given, **more)
+
+    @staticmethod
+    def wait(futures: Iterable[Future[_Result]]) -> list[_Result]:
+        """Every result, in order; raises the error that came first as soon as it is there."""
+        begun = list(futures)
+        ended, _ = wait(begun, return_when=FIRST_EXCEPTION)
+        for future in ended:
+            if error := future.exception():
+                raise error
+        return [future.result() for future in begun]
+
+    def guarded(self, blob: Blob) -> Blob:
+        """A blob that is not opened after an error: threads may have waited long for their turn to send."""
+
+        def unless_over() -> AbstractContextManager[ByteStream]:
+            if self._over.is_set():
+                raise _Over
+            return blob.open()
+
+        return replace(blob, open=unless_over)
 
 
 def _is_tagged(top: Manifest | Index, store: ContentStore, tag: str) -> bool:
@@ -106,9 +144,7 @@ def _is_tagged(top: Manifest | Index, store: ContentStore, tag: str) -> bool:
     )
 
 
-def _put_blobs(
-    release: Release, store: ContentStore, progress: Progress, pool: ThreadPoolExecutor
-) -> dict[Digest, Outcome]:
+def _put_blobs(release: Release, store: ContentStore, progress: Progress, crew: _Crew) -> dict[Digest, Outcome]:
     blobs = {
         blob.descriptor.digest: blob
         for images in release.images.values()
@@ -118,12 +154,12 @@ def _put_blobs(
     }
     # Biggest first: the longest transfer must not be the last to start.
     ordered = sorted(blobs.values(), key=lambda blob: -blob.descriptor.size)
-    outcomes = _all(pool.submit(_put_blob, blob, store, progress) for blob in ordered)
+    outcomes = crew.wait(crew.submit(_put_blob, crew.guarded(blob), store, progress) for blob in ordered)
     return {blob.descriptor.digest: outcome for blob, outcome in zip(ordered, outcomes, strict=True)}
 
 
 def _put_manifests(
-    images: Mapping[str, tuple[BuiltImage, ...]], release: Release, store: ContentStore, pool: ThreadPoolExecutor
+    images: Mapping[str, tuple[BuiltImage, ...]], release: Release, store: ContentStore, crew: _Crew
 ) -> None:
     """Store by digest what the tags of several images will lead to, so that one cannot be refused after another's tag.
 
@@ -132,14 +168,9 @@ def _put_manifests(
     tops = {release.tops[role].digest: release.tops[role] for role in images}
     children = {image.manifest.digest: image.manifest for role in images.values() for image in role}
     if len(tops) > 1 or any(isinstance(top, Index) for top in tops.values()):
-        _all(pool.submit(store.put_manifest, manifest) for manifest in children.values())
+        crew.wait(crew.submit(store.put_manifest, manifest) for manifest in children.values())
     if len(tops) > 1:
-        _all(pool.submit(store.put_manifest, top) for digest, top in tops.items() if digest not in children)
-
-
-def _all(futures: Iterable[Future[_Result]]) -> list[_Result]:
-    """Every result, in order; the first error is raised as soon as its turn comes."""
-    return [future.result() for future in list(futures)]
+        crew.wait(crew.submit(store.put_manifest, top) for digest, top in tops.items() if digest not in children)
 
 
 def _put_blob(blob: Blob, store: ContentStore, progress: Progress) -> Outcome:

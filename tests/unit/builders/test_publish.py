@@ -3,7 +3,8 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from threading import Barrier
+from threading import Barrier, Event, Semaphore
+from time import sleep
 
 import pytest
 
@@ -205,3 +206,27 @@ def test_questions_are_asked_side_by_side() -> None:
         Slow(present={roles[0].blobs[0].descriptor.digest}),
         tag="v1",
     )
+
+
+def test_after_an_error_nothing_begins_that_waited_for_its_turn() -> None:
+    """Four send at a time: of the others, who wait, none starts when one has failed."""
+    turn, opened = Semaphore(4), []
+    failed = Event()
+
+    class Narrow(Store):
+        def put_blob(self, blob: Blob, advance: Callable[[int], None] | None = None) -> Outcome:
+            with turn:
+                if blob.descriptor.digest == self.fail_on:
+                    failed.set()
+                    raise RegistryError("cut")
+                with blob.open():
+                    opened.append(blob.descriptor.digest)
+                    failed.wait(10)
+                    sleep(0.2)
+                return Outcome.UPLOADED
+
+    images = [built(f"role{number}", b"%d" % number * (20 - number)) for number in range(12)]
+    first = max(images[0].blobs, key=lambda each: each.descriptor.size)
+    with pytest.raises(RegistryError, match="cut"):
+        publish(release_of(images), Narrow(fail_on=first.descriptor.digest), tag="v1")
+    assert len(opened) <= 4
