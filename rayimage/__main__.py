@@ -39,7 +39,10 @@ def main(args: list[str] | None = None) -> None:
     _print_always()
     try:
         with interruptible(app):
-            code = cli.main(args=given, obj=app, prog_name="rayimage", standalone_mode=False)
+            try:
+                code = cli.main(args=given, obj=app, prog_name="rayimage", standalone_mode=False)
+            finally:
+                app.close()
     except click.exceptions.NoArgsIsHelpError as help_text:
         help_text.show()
         sys.exit(help_text.exit_code)

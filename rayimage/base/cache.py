@@ -11,6 +11,7 @@ from typing import Any, Final
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
+from rayimage.cachedir import CacheDir, Kind
 from rayimage.files import write_atomic
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import DirectoryOwner, Distribution, InstalledFile, InstallLayout, Inventory
@@ -24,11 +25,12 @@ FORMAT: Final = 4
 
 def load_inventory(cache_dir: Path, image: Digest) -> Inventory | None:
     """The inventory of ``image``, or None when there is none, or none that can be used."""
+    path = _path(cache_dir, image)
     try:
-        inventory = from_json(json.loads(gzip.decompress(_path(cache_dir, image).read_bytes())))
+        inventory = from_json(json.loads(gzip.decompress(path.read_bytes())))
     except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return inventory if inventory.image == image else None
+    return inventory if inventory.image == image and CacheDir(cache_dir).use(path) else None
 
 
 def store_inventory(cache_dir: Path, inventory: Inventory) -> None:
@@ -38,7 +40,7 @@ def store_inventory(cache_dir: Path, inventory: Inventory) -> None:
 
 
 def _path(cache_dir: Path, image: Digest) -> Path:
-    return cache_dir / "inventory" / f"{image.hex}-v{FORMAT}.json.gz"
+    return CacheDir(cache_dir).path(Kind.INVENTORIES, f"{image.hex}-v{FORMAT}.json.gz")
 
 
 def to_json(inventory: Inventory) -> dict[str, Any]:

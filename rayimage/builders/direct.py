@@ -97,6 +97,8 @@ class _Made:
     spec: LayerSpec
     layer: Layer
     cached: bool
+    write: Callable[[Path], Layer]
+    """Makes the layer again, should its file in the cache be damaged."""
 
 
 class DirectBuilder:
@@ -143,8 +145,8 @@ class DirectBuilder:
         assert spec.key is not None  # noqa: S101
         layer = self._cache.get(spec.key)
         if layer is not None:
-            return _Made(spec, layer, cached=True)
-        return _Made(spec, self._cache.build(spec.key, write), cached=False)
+            return _Made(spec, layer, cached=True, write=write)
+        return _Made(spec, self._cache.build(spec.key, write), cached=False, write=write)
 
     def _write_wheels(self, item: BuildInput, spec: LayerSpec, target: Path) -> Layer:
         task = self._progress.task(_short(spec.title), spec.size_hint)
@@ -184,14 +186,19 @@ class DirectBuilder:
         ]
         blobs = (
             *_base_blobs(item.base, image),
-            *(
-                Blob(descriptor=a.descriptor, open=partial(self._cache.open, m.layer))
-                for m, a in zip(made, added, strict=True)
-            ),
+            *(self._blob(m, a.descriptor) for m, a in zip(made, added, strict=True)),
             _bytes_blob(image.manifest.config, image.config.raw),
         )
         packages = tuple(package for m in made for package in m.layer.packages)
         return BuiltImage(plan=item.plan, image=image, layers=tuple(layers), blobs=blobs, packages=packages)
+
+    def _blob(self, made: _Made, descriptor: Descriptor) -> Blob:
+        assert made.spec.key is not None  # noqa: S101
+        return Blob(
+            descriptor=descriptor,
+            open=partial(self._cache.open, made.layer),
+            mend=partial(self._cache.mend, made.layer, made.spec.key, made.write),
+        )
 
 
 def _added(made: _Made) -> AddedLayer:

@@ -22,6 +22,7 @@ from typing import Final
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
+from rayimage.cachedir import CacheDir, Kind
 from rayimage.errors import WheelError
 from rayimage.layers import CodeTree, collect_code
 from rayimage.layers.zip_member import record_hash
@@ -37,6 +38,8 @@ __all__ = ["build_local_wheels", "with_local_wheels"]
 
 _FORMAT: Final = 1
 """Version of how wheels come about here; part of their place in the cache."""
+_SEAL: Final = "digest"
+"""The file beside a wheel that tells whether it still has the bytes that were written."""
 _EPOCH: Final = 315619200
 """1980-01-02, the first whole day that a zip file can state in any time zone."""
 _TIME: Final = (1980, 1, 2, 0, 0, 0)
@@ -54,7 +57,7 @@ def build_local_wheels(
     Raises WheelError with the backend's last words when a build fails, and for a wheel that is not for every platform;
     UsageError for a tree that cannot be read.
     """
-    return tuple(_built(package, cache_dir / "local-wheels", progress) for package in packages)
+    return tuple(_built(package, CacheDir(cache_dir), progress) for package in packages)
 
 
 def with_local_wheels(lock: RoleLock, packages: Sequence[LocalPackage]) -> RoleLock:
@@ -74,15 +77,37 @@ def _here(wheel: LockedWheel, file: Path | None) -> LockedWheel:
     return replace(wheel, filename=file.name, digest=Digest.of(data), size=len(data), url=file.as_uri())
 
 
-def _built(package: LocalPackage, cache: Path, progress: Progress) -> LocalPackage:
+def _built(package: LocalPackage, cache: CacheDir, progress: Progress) -> LocalPackage:
     tree = collect_code(package.directory, exclude=_MADE)
     digest = Digest.of(canonical_json({"format": _FORMAT, "files": [_identity(tree, path) for path in tree.files]}))
-    place = cache / digest.hex
-    if not place.is_dir():
+    place = cache.path(Kind.LOCAL_WHEELS, digest.hex)
+    wheel = _kept(cache, place)
+    if wheel is None:
         progress.note(f"building {package.name} in {package.directory}")
-        _build(package, tree, place)
-    [wheel] = place.glob("*.whl")
+        try:
+            cache.make(place, lambda target: _build(package, tree, target))
+        except OSError as error:
+            raise WheelError(
+                f"{package.name} in {package.directory} could not be built",
+                why=f"{error.strerror or error} ({error.filename or place})",
+                fix="make room (`rayimage cache prune`), or choose another directory with RAYIMAGE_CACHE_DIR",
+            ) from error
+        [wheel] = place.glob("*.whl")
     return replace(package, digest=digest, wheel=wheel)
+
+
+def _kept(cache: CacheDir, place: Path) -> Path | None:
+    """The wheel of an earlier build, if it has the bytes that were written; one that has not is discarded."""
+    if not cache.use(place):
+        return None
+    try:
+        [wheel] = place.glob("*.whl")
+        if (place / _SEAL).read_text(encoding="ascii") == Digest.of(wheel.read_bytes()).hex:
+            return wheel
+    except (OSError, ValueError):
+        pass
+    cache.discard(place)
+    return None
 
 
 def _identity(tree: CodeTree, path: str) -> list[str]:
@@ -94,26 +119,17 @@ def _identity(tree: CodeTree, path: str) -> list[str]:
     return [path, kind, hashlib.sha256(file.read_bytes()).hexdigest()]
 
 
-def _build(package: LocalPackage, tree: CodeTree, place: Path) -> None:
-    """Build into the directory ``place``, which is there whole or not at all."""
-    place.parent.mkdir(parents=True, exist_ok=True)
+def _build(package: LocalPackage, tree: CodeTree, target: Path) -> None:
+    """Build into the directory ``target``: the wheel, and its digest."""
     # Not in the cache, which may lie in a repository: hatchling heeds the .gitignore files above the tree.
-    with (
-        TemporaryDirectory(prefix="rayimage-build-", ignore_cleanup_errors=True) as outside,
-        TemporaryDirectory(prefix=".build-", dir=place.parent) as beside,
-    ):
-        source, made, canonical = Path(outside) / "source", Path(outside) / "made", Path(beside) / "wheel"
+    with TemporaryDirectory(prefix="rayimage-build-", ignore_cleanup_errors=True) as outside:
+        source, made = Path(outside) / "source", Path(outside) / "made"
         for path in tree.files:
             _copy(tree.root / path, source / path)
         wheel = _run(package, source, made)
         _check(package, wheel)
-        canonical.mkdir()
-        _rewrite(wheel, canonical / wheel.name)
-        try:
-            canonical.rename(place)
-        except OSError:
-            if not place.is_dir():  # Else somebody was faster, and theirs is the same.
-                raise
+        _rewrite(wheel, target / wheel.name)
+        (target / _SEAL).write_text(Digest.of((target / wheel.name).read_bytes()).hex, encoding="ascii")
 
 
 def _copy(file: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ from threading import Event
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from rayimage.builders.direct import BuiltImage
+from rayimage.errors import ContentError
 from rayimage.image.assemble import assemble_index
 from rayimage.model import media
 from rayimage.model.content import Blob, ByteStream, ContentStore, Outcome
@@ -176,6 +177,12 @@ def _put_manifests(
 def _put_blob(blob: Blob, store: ContentStore, progress: Progress) -> Outcome:
     descriptor = blob.descriptor
     task = progress.task(f"{descriptor.digest.short}", descriptor.size)
-    outcome = store.put_blob(blob, task.advance)
+    try:
+        outcome = store.put_blob(blob, task.advance)
+    except ContentError:
+        if blob.mend is None or not blob.mend():
+            raise
+        progress.warn(f"layer {descriptor.digest.short} was damaged in the cache, and has been made again")
+        outcome = store.put_blob(blob)
     task.done(outcome.value)
     return outcome

@@ -14,6 +14,7 @@ from urllib.request import url2pathname
 
 from rayimage.builders.download import Downloader, Unavailable
 from rayimage.builders.simple_index import configured_indexes, find_wheel
+from rayimage.cachedir import CacheDir, Kind, Room
 from rayimage.errors import WheelError
 from rayimage.http import patience
 from rayimage.http.urls import host_and_port, redact, split_url
@@ -27,6 +28,7 @@ Advance = Callable[[int], None]
 class Wheelhouse:
     """Fetches wheels into ``cache_dir/wheels/sha256/<hex>/<filename>``; safe for threads and processes.
 
+    ``room`` is where wheels go that ``cache_dir`` has no room for, for as long as the command runs.
     ``indexes`` are simple-API URLs, credentials allowed; without any, uv's and pip's environment variables name them.
     ``accounts`` are other URLs with credentials, for files of the same host. A file gets its name in the cache only
     after its hash is verified, so whatever is there is right. Partial downloads stay for the next run to continue.
@@ -39,8 +41,10 @@ class Wheelhouse:
         indexes: Sequence[str] = (),
         accounts: Sequence[str] = (),
         pause: Callable[[float], None] = patience.pause,
+        room: Room | None = None,
     ) -> None:
-        self._root = cache_dir / "wheels" / "sha256"
+        self._root = cache_dir
+        self._room = room or Room(cache_dir)
         self._indexes = tuple(indexes) or configured_indexes()
         self._downloader = Downloader((*accounts, *self._indexes), pause)
 
@@ -52,45 +56,57 @@ class Wheelhouse:
         """
         _check_filename(wheel)
         meter = _Meter(advance)
-        target = self._root / wheel.digest.hex / wheel.filename
+        place = CacheDir(self._root)
         try:
-            if _is_whole(target, wheel):
-                return meter.whole(target)
+            if found := self._find(wheel):
+                return meter.whole(found)
             local = _local_path(wheel.url)
             if local and local.is_file():
                 _verify(local, wheel, "the local file")
                 return meter.whole(local)
-            return self._stored(wheel, target, meter)
+            try:
+                return self._stored(wheel, place, meter)
+            except OSError as error:
+                place = self._room.after(error)
+                return self._stored(wheel, place, meter)
         except OSError as error:
             raise WheelError(
                 f"cannot read or store {wheel.filename}",
-                why=f"{error.strerror or error} ({error.filename or target.parent})",
-                fix="make room, or choose another cache directory",
+                why=f"{error.strerror or error} ({error.filename or place.root})",
+                fix="make room (`rayimage cache prune`), or choose another directory with RAYIMAGE_CACHE_DIR",
             ) from error
 
     def forget_damaged(self, wheels: Sequence[LockedWheel]) -> bool:
         """Remove stored wheels whose bytes are not the locked ones any more (a bad disk); whether there were any."""
-        stored = [(self._root / wheel.digest.hex / wheel.filename, wheel) for wheel in wheels]
+        stored = [(_target(place, wheel), wheel) for wheel in wheels for place in self._room.places]
         damaged = [path for path, wheel in stored if path.is_file() and not _is_right(path, wheel)]
         for path in damaged:
             path.unlink(missing_ok=True)
         return bool(damaged)
 
-    def _stored(self, wheel: LockedWheel, target: Path, meter: _Meter) -> Path:
-        from filelock import FileLock  # imports asyncio
+    def _find(self, wheel: LockedWheel) -> Path | None:
+        for place in self._room.places:
+            target = _target(place, wheel)
+            if place.use(target.parent) and _is_whole(target, wheel):
+                return target
+        return None
 
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.parent / ".lock"):
+    def _stored(self, wheel: LockedWheel, place: CacheDir, meter: _Meter) -> Path:
+        with place.lock(f"wheel-{wheel.digest.hex}"):
             # Another thread or process may have been faster.
-            if not _is_whole(target, wheel):
-                self._download(wheel, target, meter)
+            if found := self._find(wheel):
+                return meter.whole(found)
+            target = _target(place, wheel)
+            self._download(wheel, place, meter)
+            if place.root == self._root:
+                self._room.added(target.stat().st_size)
             return meter.whole(target)
 
-    def _download(self, wheel: LockedWheel, target: Path, meter: _Meter) -> None:
+    def _download(self, wheel: LockedWheel, place: CacheDir, meter: _Meter) -> None:
         reasons: list[str] = []
         for url in self._candidates(wheel, reasons):
             try:
-                self._download_from(url, wheel, target, meter)
+                self._download_from(url, wheel, place, meter)
             except Unavailable as failure:  # noqa: PERF203 - one place after the other
                 reasons.append(f"{redact(url)}: {failure}")
             else:
@@ -117,8 +133,9 @@ class Wheelhouse:
             yield from (url for url in urls if url not in tried)
             tried.update(urls)
 
-    def _download_from(self, url: str, wheel: LockedWheel, target: Path, meter: _Meter) -> None:
-        partial = target.parent / ".partial"
+    def _download_from(self, url: str, wheel: LockedWheel, place: CacheDir, meter: _Meter) -> None:
+        partial, target = place.path(Kind.UNFINISHED, f"{wheel.digest.hex}.whl"), _target(place, wheel)
+        partial.parent.mkdir(parents=True, exist_ok=True)
         joined = self._downloader.file(url, partial, size=wheel.size, heard=meter.reached)
         if joined and not _is_right(partial, wheel):
             # Parts of different files may have been joined: once more, from the start.
@@ -129,6 +146,7 @@ class Wheelhouse:
         except WheelError:
             partial.unlink()
             raise
+        target.parent.mkdir(parents=True, exist_ok=True)
         partial.replace(target)
 
     def _fix(self) -> str:
@@ -173,6 +191,10 @@ def _local_path(url: str) -> Path | None:
     if url.startswith("file:"):
         return Path(url2pathname(split_url(url).path))
     return Path(url) if url and "://" not in url else None
+
+
+def _target(place: CacheDir, wheel: LockedWheel) -> Path:
+    return place.path(Kind.WHEELS, wheel.digest.hex) / wheel.filename
 
 
 def _is_whole(path: Path, wheel: LockedWheel) -> bool:

@@ -14,6 +14,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from rayimage.cachedir import CommandCache
     from rayimage.model.reference import Reference
     from rayimage.registry import Registries, Repository
     from rayimage.report.progress import ConsoleProgress
@@ -56,16 +57,33 @@ class App:
 
         return ConsoleProgress(self.err, quiet=self.quiet, verbose=self.verbose)
 
-    @cached_property
-    def cache_dir(self) -> Path:
-        """Where content is cached: RAYIMAGE_CACHE_DIR, else the platform's cache directory."""
+    @property
+    def cache_home(self) -> Path:
+        """The directory of the cache: RAYIMAGE_CACHE_DIR, else the platform's cache directory."""
         import platformdirs
 
-        from rayimage.files import make_ignored
+        return Path(os.environ.get("RAYIMAGE_CACHE_DIR") or platformdirs.user_cache_path("rayimage")).absolute()
 
-        directory = Path(os.environ.get("RAYIMAGE_CACHE_DIR") or platformdirs.user_cache_path("rayimage"))
-        make_ignored(directory)
-        return directory
+    @cached_property
+    def cache(self) -> CommandCache:
+        """The cache, opened when it is first needed."""
+        from rayimage.cachedir import CommandCache, size_limit
+
+        return CommandCache(self.cache_home, size_limit(), self.progress.warn)
+
+    @property
+    def cache_dir(self) -> Path:
+        """Where this command finds and keeps content: the cache, or a stand-in for one that cannot be written."""
+        return self.cache.root
+
+    def close(self) -> None:
+        """Leave the cache, which may then shrink to its limit."""
+        if "cache" in vars(self):
+            pruned = self.cache.close()
+            if pruned and pruned.removed:
+                from rayimage.report.wording import human_bytes
+
+                self.progress.detail(f"cache: {human_bytes(pruned.size)} removed, {human_bytes(pruned.left)} left")
 
     @cached_property
     def registries(self) -> Registries:

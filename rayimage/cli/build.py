@@ -130,8 +130,10 @@ def _make(app: App, project: Project, inputs: tuple[BuildInput, ...]) -> Release
 
     more = tuple(dict.fromkeys(index for each in inputs for index in each.indexes))
     accounts = tuple(dict.fromkeys(account for each in inputs for account in each.accounts))
-    wheelhouse = Wheelhouse(app.cache_dir, indexes=configured_indexes(more=more), accounts=accounts)
-    builder = DirectBuilder(LayerCache(app.cache_dir), wheelhouse, app.progress)
+    wheelhouse = Wheelhouse(
+        app.cache_dir, indexes=configured_indexes(more=more), accounts=accounts, room=app.cache.room
+    )
+    builder = DirectBuilder(LayerCache(app.cache_dir, app.cache.room), wheelhouse, app.progress)
     with app.progress.stage("layers"):
         built = builder.build(inputs)
         check_environments(app, project, inputs, built)

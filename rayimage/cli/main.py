@@ -20,6 +20,7 @@ COMMANDS = {
     "build": "Build, push and write the digests into the KubeRay YAML.",
     "emit": "Write image references and rayVersion into KubeRay YAML.",
     "inspect": "Show what an image contains.",
+    "cache": "Show and prune what is kept between runs.",
 }
 
 

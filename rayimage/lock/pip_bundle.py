@@ -9,12 +9,12 @@ import shutil
 from collections.abc import Iterable
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
-from tempfile import mkdtemp
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from rayimage.cachedir import CacheDir, Kind
 from rayimage.errors import LockError
 from rayimage.lock.target import Target
 from rayimage.model.digest import Digest
@@ -39,10 +39,11 @@ def copy_tools(target: Target, parent: Path) -> Path:
                 fix=f"install rayimage with an older Python, or an older {tool.name}; or lock with --engine uv",
             )
     key = Digest.of("\n".join(sorted(f"{tool.name} {tool.version}" for tool in tools)).encode())
-    directory = parent / f"pip-tools-{key.short}"
-    if not directory.is_dir():
+    cache = CacheDir(parent)
+    directory = cache.path(Kind.PIP_TOOLS, key.short)
+    if not cache.use(directory):
         try:
-            _copy(tools, directory)
+            cache.make(directory, lambda target: _copy(tools, target))
         except OSError as error:
             raise LockError(f"cannot write {directory}", why=str(error), fix="make the cache writable") from error
     return directory
@@ -74,19 +75,9 @@ def _applies(requirement: Requirement, target: Target) -> bool:
 
 
 def _copy(tools: Iterable[Distribution], directory: Path) -> None:
-    """At once or not at all: a directory of that name is complete."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(mkdtemp(prefix=".pip-tools-", dir=directory.parent))
-    try:
-        for tool in tools:
-            for file in tool.files or ():
-                # Programs lie outside of site-packages, as ../../bin/pip.
-                if ".." not in file.parts and file.suffix not in _LEFT_OUT:
-                    (scratch / file).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(str(file.locate()), scratch / file)
-        scratch.chmod(0o755)
-        scratch.rename(directory)
-    except OSError:
-        shutil.rmtree(scratch)
-        if not directory.is_dir():  # Else somebody was faster, and theirs is the same.
-            raise
+    for tool in tools:
+        for file in tool.files or ():
+            # Programs lie outside of site-packages, as ../../bin/pip.
+            if ".." not in file.parts and file.suffix not in _LEFT_OUT:
+                (directory / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(str(file.locate()), directory / file)

@@ -25,6 +25,7 @@ from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
+from rayimage.cachedir import CacheDir, Kind
 from rayimage.errors import EngineError, LockError
 from rayimage.lock import _inside, pip_explain, stubs
 from rayimage.lock.classify import provides
@@ -129,8 +130,10 @@ class _Run:
         best = f"manylinux_{target.glibc.major}_{target.glibc.minor}_{target.machine}"
         links = (stubs.write_stubs(base, target, best, self._parent) for base in question.bases)
         self._stubs = tuple(dict.fromkeys(links))
-        self._cache = self._parent / "pip"
+        cache = CacheDir(self._parent)
+        self._cache = cache.path(Kind.PIP, "pip")
         self._cache.mkdir(parents=True, exist_ok=True)
+        cache.use(self._cache)
         self._write_files()
 
     def _write_files(self) -> None:

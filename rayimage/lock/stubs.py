@@ -10,14 +10,13 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from shutil import rmtree
-from tempfile import mkdtemp
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from rayimage.cachedir import CacheDir, Kind
 from rayimage.errors import LockError
 from rayimage.lock._metadata import parse_requires
 from rayimage.lock.target import Target
@@ -42,27 +41,20 @@ def write_stubs(inventory: Inventory, target: Target, platform_tag: str, parent:
         sorted(_stub(dist, stub_requires(dist, inventory, target), tag) for dist in inventory.by_name.values())
     )
     key = Digest.of(b"".join(f"{name}\0".encode() + stub for name, stub in stubs.items()))
-    directory = parent / f"base-{key.short}"
-    if directory.is_dir():
+    cache = CacheDir(parent)
+    directory = cache.path(Kind.STUBS, key.short)
+    if cache.use(directory):
         return directory
+
+    def fill(target: Path) -> None:
+        for name, content in stubs.items():
+            (target / name).write_bytes(content)
+
     try:
-        _write_at_once(stubs, directory)
+        cache.make(directory, fill)
     except OSError as error:
         raise LockError(f"cannot write {directory}", why=str(error), fix="make the cache writable") from error
     return directory
-
-
-def _write_at_once(files: Mapping[str, bytes], directory: Path) -> None:
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(mkdtemp(prefix=".base-", dir=directory.parent))
-    try:
-        for name, content in files.items():
-            (scratch / name).write_bytes(content)
-        scratch.rename(directory)
-    except OSError:
-        rmtree(scratch)
-        if not directory.is_dir():  # Else somebody was faster, and theirs is the same.
-            raise
 
 
 def stub_requires(dist: Distribution, inventory: Inventory, target: Target) -> Iterator[Requirement]:

@@ -25,11 +25,15 @@ class ByteStream(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob:
-    """A piece of content that can be sent: what it is, how to read it (again), where it may be mounted from."""
+    """A piece of content that can be sent: what it is, how to read it (again), where it may be mounted from.
+
+    ``mend``, if there is one, makes the bytes anew when they are not what the descriptor says; whether that was so.
+    """
 
     descriptor: Descriptor
     open: Callable[[], AbstractContextManager[ByteStream]]
     origin: Reference | None = None
+    mend: Callable[[], bool] | None = None
 
 
 class Outcome(Enum):

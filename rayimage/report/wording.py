@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-__all__ = ["count", "human_bytes", "shorten"]
+__all__ = ["count", "human_age", "human_bytes", "shorten"]
 
 
 def count(number: int, noun: str) -> str:
     """``1 layer``, ``2 layers``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def human_age(seconds: float) -> str:
+    """How long ago: ``now``, ``5 min``, ``3 h``, ``12 days``."""
+    if seconds < 60:
+        return "now"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
 
 
 def human_bytes(number: float) -> str:

@@ -9,10 +9,11 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from rayimage.cachedir import CacheDir, Kind
 from rayimage.errors import ConfigError
-from rayimage.files import write_atomic
 from rayimage.model.digest import Digest
 from rayimage.specs.findings import without_secrets
 from rayimage.specs.pyproject import Selection
@@ -75,14 +76,16 @@ def _export(tool: str, arguments: Sequence[str], lock: Path, cache_dir: Path | N
     program = shutil.which(tool)
     if program is None:
         return None
-    kept = cache_dir / "exports" / _key(program, arguments, lock).hex if cache_dir else None
-    if kept and kept.is_file():
-        return kept.read_text(encoding="utf-8")
+    cache = CacheDir(cache_dir) if cache_dir else None
+    kept = cache.path(Kind.EXPORTS, _key(program, arguments, lock).hex) if cache else None
+    if cache and kept and (text := cache.read_sealed(kept)) is not None:
+        return text.decode()
     done = _run([program, *arguments], lock.parent, dict(os.environ))
     if done.returncode:  # Without its plugin, or unable to: the file says the same, read by ourselves.
         return None
-    if kept:
-        write_atomic(kept, done.stdout.encode(), mode=0o600)
+    if cache and kept:
+        with suppress(OSError):  # An answer that is not kept costs the time of asking again.
+            cache.write_sealed(kept, done.stdout.encode(), mode=0o600)
     return done.stdout
 
 

@@ -215,7 +215,7 @@ def test_a_cache_that_cannot_be_written_is_an_error(tmp_path, server):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(WheelError, match=r"cannot read or store demo") as caught:
         Wheelhouse(tmp_path / "file").fetch(locked(f"{server.url}/demo.whl"))
-    assert "cache directory" in caught.value.fix
+    assert "RAYIMAGE_CACHE_DIR" in caught.value.fix
 
 
 # Local wheels
@@ -319,7 +319,7 @@ def test_a_wrong_range_is_not_joined(server, wheelhouse):
 
 def test_the_partial_file_of_a_killed_run_is_continued(server, wheelhouse, tmp_path):
     server.routes["/demo.whl"] = Reply()
-    partial = tmp_path / "cache/wheels/sha256" / Digest.of(CONTENT).hex / ".partial"
+    partial = tmp_path / "cache/unfinished" / f"{Digest.of(CONTENT).hex}.whl"
     partial.parent.mkdir(parents=True)
     partial.write_bytes(CONTENT[:1234])
     assert wheelhouse().fetch(locked(f"{server.url}/demo.whl")).read_bytes() == CONTENT
@@ -331,7 +331,7 @@ def test_the_partial_file_of_a_killed_run_is_continued(server, wheelhouse, tmp_p
 @pytest.mark.parametrize("size", [None, len(CONTENT)])
 def test_a_wrong_partial_file_is_dropped(server, wheelhouse, tmp_path, left, size):
     server.routes["/demo.whl"] = Reply()
-    partial = tmp_path / "cache/wheels/sha256" / Digest.of(CONTENT).hex / ".partial"
+    partial = tmp_path / "cache/unfinished" / f"{Digest.of(CONTENT).hex}.whl"
     partial.parent.mkdir(parents=True)
     partial.write_bytes(left)
     assert wheelhouse().fetch(locked(f"{server.url}/demo.whl", size=size)).read_bytes() == CONTENT

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rayimage.cachedir import CacheDir, prune
 from rayimage.errors import ContentError, RayimageError, WheelError
 from rayimage.layers import FileInLayer, Layer, LayerCache
 from rayimage.layers.tar import TarEntry
@@ -44,8 +45,8 @@ def test_two_keys_may_share_a_blob(tmp_path: Path) -> None:
 def test_damage_means_absent_and_is_repaired(tmp_path: Path, damage: str) -> None:
     cache = LayerCache(tmp_path)
     built = cache.build(KEY, write)
-    record = tmp_path / "layers" / f"{KEY.hex}.json"
-    data = json.loads(record.read_bytes())
+    record = tmp_path / "layers" / KEY.hex
+    data = json.loads(record.read_bytes().partition(b"\n")[2])
     blob = built.path.read_bytes()
     if damage in ("gone", "short", "long"):
         built.path.unlink()
@@ -58,7 +59,8 @@ def test_damage_means_absent_and_is_repaired(tmp_path: Path, damage: str) -> Non
             "bad digest": data | {"diffID": "sha256:1"},
             "bad files": data | {"files": [["only-path"]]},
         }
-        record.write_text("{" if damage == "not json" else json.dumps(broken[damage]))
+        text = "{" if damage == "not json" else json.dumps(broken[damage])
+        CacheDir(tmp_path).write_sealed(record, text.encode())
     assert cache.get(KEY) is None
     assert cache.build(KEY, write) == built == cache.get(KEY)
 
@@ -72,7 +74,7 @@ def test_a_failed_or_killed_write_is_not_believed(tmp_path: Path) -> None:
 
     with pytest.raises(WheelError):
         cache.build(KEY, fail)
-    assert not list((tmp_path / "partial").iterdir())
+    assert not list((tmp_path / "scratch").iterdir())
     code = (
         "import os, sys; from pathlib import Path; from rayimage.layers import LayerCache; "
         "from rayimage.model.digest import Digest\n"
@@ -80,10 +82,12 @@ def test_a_failed_or_killed_write_is_not_believed(tmp_path: Path) -> None:
         "LayerCache(Path(sys.argv[1])).build(Digest.of(b'key'), die)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == 9
-    assert [path.read_bytes() for path in (tmp_path / "partial").iterdir()] == [b"half"]
+    assert [path.read_bytes() for path in (tmp_path / "scratch").glob("*/layer")] == [b"half"]
     assert cache.get(KEY) is None
     assert cache.build(KEY, write) == cache.get(KEY)
-    assert not list((tmp_path / "partial").iterdir())
+    assert len(list((tmp_path / "scratch").iterdir())) == 1
+    prune(tmp_path, before=float("inf"))
+    assert not list((tmp_path / "scratch").iterdir())
 
 
 def test_threads_at_once_write_once(tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ def test_they_are_made_once(tmp_path):
     tools = copy_tools(TARGET, tmp_path)
     (tools / "mark").touch()
     assert copy_tools(TARGET, tmp_path) == tools
-    assert [path.name for path in tmp_path.iterdir()] == [tools.name]
+    assert list((tmp_path / "pip-tools").iterdir()) == [tools]
+    assert not list((tmp_path / "scratch").iterdir())
     assert (tools / "mark").exists()
 
 

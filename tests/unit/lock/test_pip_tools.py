@@ -117,7 +117,7 @@ def test_what_pip_compile_is_told(solve, tmp_path):
     text = " ".join(arguments)
     for option in ("--no-config", "--strip-extras", "--allow-unsafe", "--only-binary=:all:", "--no-input"):
         assert option in text
-    assert value(arguments, "--cache-dir") == str(tmp_path / "cache" / "pip")
+    assert value(arguments, "--cache-dir") == str(tmp_path / "cache" / "foreign" / "pip")
     links = [arguments[n + 1] for n, argument in enumerate(arguments) if argument == "--find-links"]
     assert links[1:] == [str(tmp_path / "wheels")]
     stubs = sorted(path.name for path in Path(links[0]).iterdir())

@@ -59,9 +59,10 @@ def test_losing_a_race_is_no_loss(tmp_path, monkeypatch):
         write(BASE, tmp_path)
         return mkdtemp(**options)
 
-    monkeypatch.setattr("rayimage.lock.stubs.mkdtemp", overtaken)
+    monkeypatch.setattr("rayimage.cachedir.directory.tempfile.mkdtemp", overtaken)
     directory = write(BASE, tmp_path)
-    assert list(tmp_path.iterdir()) == [directory]
+    assert list((tmp_path / "stubs").iterdir()) == [directory]
+    assert not list((tmp_path / "scratch").iterdir())
 
 
 def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
@@ -71,7 +72,7 @@ def test_a_cache_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.rename", refuse)
     with pytest.raises(LockError, match="cannot write"):
         write(BASE, tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert not [*(tmp_path / "stubs").iterdir(), *(tmp_path / "scratch").iterdir()]
 
 
 def test_what_the_base_does_not_meet_is_not_required():
