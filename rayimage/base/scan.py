@@ -25,12 +25,14 @@ def scan_layers(source: ContentSource, layers: Iterable[Descriptor], progress: P
     left out with a warning. Raises ContentError for a damaged layer, and whatever ``source`` raises.
     """
     tree = Tree()
+    readable = []
     for layer in layers:
         name = f"base layer {layer.digest.short}"
-        if not media.is_distributable(layer.media_type):
+        if media.is_distributable(layer.media_type):
+            readable.append((layer, progress.task(name, layer.size)))
+        else:
             progress.warn(f"{name} is not distributable: what it contains is not known")
-            continue
-        task = progress.task(name, layer.size)
+    for layer, task in readable:
         tree.begin_layer()
         with source.open_blob(layer) as stream:
             for entry in read_entries(stream, f"base layer {layer.digest}", task.advance):

@@ -35,10 +35,11 @@ from rayimage.layers import (
 )
 from rayimage.model.content import Blob, ByteStream
 from rayimage.model.descriptor import Descriptor
+from rayimage.model.digest import Digest
 from rayimage.model.inventory import Inventory
 from rayimage.model.lock import RoleLock
 from rayimage.model.manifest import Manifest
-from rayimage.model.progress import SILENT, Progress
+from rayimage.model.progress import SILENT, Progress, Task
 from rayimage.specs import RoleSpecs
 
 __all__ = ["BuildInput", "BuiltImage", "BuiltLayer", "DirectBuilder"]
@@ -108,6 +109,7 @@ class DirectBuilder:
         self._cache = cache
         self._wheelhouse = wheelhouse
         self._progress = progress
+        self._tasks: dict[Digest, Task] = {}
 
     def build(self, inputs: Sequence[BuildInput]) -> tuple[BuiltImage, ...]:
         """Make every image of ``inputs``; layers that several of them share are made once.
@@ -115,6 +117,8 @@ class DirectBuilder:
         Raises WheelError (hash, path, clash, platform), RegistryError or LockError (a wheel cannot be fetched).
         """
         work = [(item, spec) for item in inputs for spec in item.plan.layers]
+        specs = {spec.key: spec for _, spec in work if spec.key}
+        self._tasks = {key: self._progress.task(_short(spec.title), spec.size_hint) for key, spec in specs.items()}
         # Biggest first: the longest job must not be the last to start.
         order = sorted(range(len(work)), key=lambda n: -work[n][1].size_hint)
         with ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
@@ -145,19 +149,27 @@ class DirectBuilder:
         assert spec.key is not None  # noqa: S101
         layer = self._cache.get(spec.key)
         if layer is not None:
+            self._task(spec).done("cached")
             return _Made(spec, layer, cached=True, write=write)
-        return _Made(spec, self._cache.build(spec.key, write), cached=False, write=write)
+        layer = self._cache.build(spec.key, write)
+        self._task(spec).done(f"{layer.descriptor.size} bytes")
+        return _Made(spec, layer, cached=False, write=write)
 
     def _write_wheels(self, item: BuildInput, spec: LayerSpec, target: Path) -> Layer:
-        task = self._progress.task(_short(spec.title), spec.size_hint)
+        task = self._task(spec)
         try:
             layer = self._install(item, spec, target, task.advance)
         except WheelError:
             if not self._wheelhouse.forget_damaged(spec.wheels):
                 raise
             layer = self._install(item, spec, target, None)
-        task.done(f"{layer.descriptor.size} bytes")
+        task.done(f"{layer.descriptor.size} bytes")  # now, as another image that waits for it finds it cached
         return layer
+
+    def _task(self, spec: LayerSpec) -> Task:
+        """That of the layer, told of at the start; another for the project's wheel, which is known only now."""
+        known = self._tasks.get(spec.key) if spec.key else None
+        return known or self._progress.task(_short(spec.title), spec.size_hint)
 
     def _install(self, item: BuildInput, spec: LayerSpec, target: Path, advance: Callable[[int], None] | None) -> Layer:
         wheels = [

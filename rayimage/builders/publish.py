@@ -16,7 +16,7 @@ from rayimage.model import media
 from rayimage.model.content import Blob, ByteStream, ContentStore, Outcome
 from rayimage.model.digest import Digest
 from rayimage.model.manifest import Index, Manifest
-from rayimage.model.progress import SILENT, Progress
+from rayimage.model.progress import SILENT, Progress, Task
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -155,7 +155,10 @@ def _put_blobs(release: Release, store: ContentStore, progress: Progress, crew: 
     }
     # Biggest first: the longest transfer must not be the last to start.
     ordered = sorted(blobs.values(), key=lambda blob: -blob.descriptor.size)
-    outcomes = crew.wait(crew.submit(_put_blob, crew.guarded(blob), store, progress) for blob in ordered)
+    # Told before the first is sent, so that a listener knows how much there is.
+    tasks = [progress.task(blob.descriptor.digest.short, blob.descriptor.size) for blob in ordered]
+    jobs = zip(ordered, tasks, strict=True)
+    outcomes = crew.wait(crew.submit(_put_blob, crew.guarded(blob), store, task, progress) for blob, task in jobs)
     return {blob.descriptor.digest: outcome for blob, outcome in zip(ordered, outcomes, strict=True)}
 
 
@@ -174,9 +177,8 @@ def _put_manifests(
         crew.wait(crew.submit(store.put_manifest, top) for digest, top in tops.items() if digest not in children)
 
 
-def _put_blob(blob: Blob, store: ContentStore, progress: Progress) -> Outcome:
+def _put_blob(blob: Blob, store: ContentStore, task: Task, progress: Progress) -> Outcome:
     descriptor = blob.descriptor
-    task = progress.task(f"{descriptor.digest.short}", descriptor.size)
     try:
         outcome = store.put_blob(blob, task.advance)
     except ContentError:

@@ -79,9 +79,11 @@ def command(
     release = _make(app, project, inputs)
     tag = tag or release.name
     references = destination.references(release, tag)
-    emissions = () if no_emit else _emissions(app, project, destination, references, inputs)
+    with app.progress.timed("emit"):
+        emissions = () if no_emit else _emissions(app, project, destination, references, inputs)
     published = destination.send(app, release, tag)
-    write_emissions(emissions)
+    with app.progress.timed("emit"):
+        write_emissions(emissions)
 
     metadata = _metadata(app, release, references, published, emissions)
     if metadata_file:
@@ -202,8 +204,7 @@ def _show(
     outcomes = {digest: outcome for role in published for digest, outcome in role.outcomes.items()}
     images = [image for images in release.images.values() for image in images]
     show_built(app.err, images, outcomes, sent=destination.sent, unchanged=app.verbose)
-    seconds = sum(app.progress.times.values())
-    app.progress.note(summary(images, outcomes, sent=destination.sent, seconds=seconds))
+    app.progress.note(summary(images, outcomes, sent=destination.sent, times=app.progress.times))
     for emission in emissions:
         app.progress.note(f"{app.shown(emission.file)}: {'updated' if emission.changed else 'up to date'}")
     changed = [app.shown(emission.file) for emission in emissions if emission.changed]

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["Aside", "ConsoleProgress", "human_bytes"]
 
 _MIN_BAR_BYTES = 1 << 20
+_REUSED = frozenset({"cached", "exists", "mounted"})
+"""What tasks say at their end when nothing had to be made or sent."""
+_WORTH_A_RATE = 1_000_000, 0.1
+"""Bytes and seconds; of less a rate says nothing."""
 _PULSE_SECONDS = 15.0
 """Between signs of life where there are no bars: some CIs end a job that says nothing for minutes."""
 
@@ -48,25 +52,33 @@ class ConsoleProgress:
         self._bars: Bars | None = None
         self._pulse: _Pulse | None = None
         self._labels: dict[str, str] = {}
+        self._tally = _Tally()
         self.times: dict[str, float] = {}
         self.stopped = False
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time a step; its line appears when it ends without an error."""
-        started = self._clock()
+        started, self._tally = self._clock(), _Tally()
         with self._showing(name, started):
             yield
         elapsed = self._clock() - started
-        with self._lock:
-            self.times[name] = self.times.get(name, 0.0) + elapsed
-        self._line(f"[green]✓[/] {name} [dim]{elapsed:.1f} s[/]")
+        self._add(name, elapsed)
+        self._line(f"[green]✓[/] {name} [dim]{', '.join([f'{elapsed:.1f} s', *self._tally.words(elapsed)])}[/]")
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Time a step that is over at once: it is in the summary, and has no line."""
+        started = self._clock()
+        yield
+        self._add(name, self._clock() - started)
 
     def task(self, label: str, total: int | None = None) -> Task:
-        """A bar on a terminal (when it is worth one); a line at its end when verbose."""
+        """A bar on a terminal from its first byte on, when it is worth one; a line at its end when verbose."""
         label = self._labels.get(label, label)
-        bar = self._bars.add(label, total) if self._bars and (total or 0) >= _MIN_BAR_BYTES else None
-        return _ConsoleTask(self, label, bar)
+        if self._bars:
+            self._bars.expect(total or 0)
+        return _ConsoleTask(self, label, total or 0, self._bars)
 
     def note(self, text: str) -> None:
         """A line, unless quiet."""
@@ -94,17 +106,25 @@ class ConsoleProgress:
         """Make every task end at its next block of bytes, with KeyboardInterrupt in its thread."""
         self.stopped = True
         if self._bars:
-            self._bars.rename("stopping (Ctrl-C again: at once)")
+            self._bars.rename("stopping (^C: now)")
 
     def heard(self, count: int) -> None:
         """Called by tasks as ``count`` bytes pass; raises KeyboardInterrupt once stopped."""
         if self.stopped:
             raise KeyboardInterrupt
-        if self._pulse:
+        with self._lock:
+            self._tally.moved += count
+            text = self._pulse.beat(count, self._clock()) if self._pulse else ""
+        if text:
+            self.note(text)
+
+    def ended(self, label: str, size: int, note: str) -> None:
+        """Called by tasks at their end."""
+        if note in _REUSED:
             with self._lock:
-                text = self._pulse.beat(count, self._clock())
-            if text:
-                self.note(text)
+                self._tally.reused += size
+                self._tally.spared += 1
+        self.detail(f"{label}: {note or 'done'}")
 
     def _showing(self, name: str, started: float) -> AbstractContextManager[None]:
         if self._quiet:
@@ -130,6 +150,10 @@ class ConsoleProgress:
         finally:
             self._pulse = None
 
+    def _add(self, name: str, elapsed: float) -> None:
+        with self._lock:
+            self.times[name] = self.times.get(name, 0.0) + elapsed
+
     def _line(self, markup: str) -> None:
         if not self._quiet:
             with self._lock:
@@ -147,20 +171,53 @@ class Aside:
 
 
 class _ConsoleTask:
-    def __init__(self, owner: ConsoleProgress, label: str, bar: Bar | None) -> None:
+    def __init__(self, owner: ConsoleProgress, label: str, total: int, bars: Bars | None) -> None:
         self._owner = owner
         self._label = label
-        self._bar = bar
+        self._total = total
+        self._bars = bars
+        self._bar: Bar | None = None
+        self._done = 0
+        self._over = False
 
     def advance(self, count: int) -> None:
         self._owner.heard(count)
+        self._done += count
+        if self._bars is None or self._over:
+            return
+        if self._bar is None and self._total >= _MIN_BAR_BYTES:
+            self._bar = self._bars.add(self._label, self._total)
+        self._bars.moved(count)
         if self._bar:
             self._bar.advance(count)
 
     def done(self, note: str = "") -> None:
+        if self._over:
+            return
+        self._over = True
         if self._bar:
             self._bar.close()
-        self._owner.detail(f"{self._label}: {note or 'done'}")
+        if self._bars:
+            self._bars.settled(max(self._total - self._done, 0))
+        self._owner.ended(self._label, self._total, note)
+
+
+class _Tally:
+    """What passed in a stage, and what did not have to."""
+
+    def __init__(self) -> None:
+        self.moved = 0
+        self.reused = 0
+        self.spared = 0
+
+    def words(self, seconds: float) -> Iterator[str]:
+        """``209 MB at 37.3 MB/s``, ``12 reused (209 MB)``."""
+        if self.moved:
+            size, least = _WORTH_A_RATE
+            rate = f" at {human_bytes(self.moved / seconds)}/s" if self.moved >= size and seconds >= least else ""
+            yield f"{human_bytes(self.moved)}{rate}"
+        if self.spared:
+            yield f"{self.spared} reused{f' ({human_bytes(self.reused)})' if self.reused else ''}"
 
 
 class _Pulse:

@@ -27,6 +27,8 @@ _ORDER = [kind.value for kind in LayerKind]
 _CONTENT = 100
 _NARROW = 72
 """Columns; a narrower terminal has no room for the kind of a layer and the images that have it."""
+_BRIEF = 0.05
+"""Seconds; less is shown as 0.0."""
 _MANY = 3
 """Images of one row that are listed by name."""
 
@@ -90,13 +92,20 @@ def show_built(
         console.print(f"and {count(layers, 'layer')} unchanged, {human_bytes(size)}", style="dim", soft_wrap=True)
 
 
-def summary(images: Sequence[BuiltImage], outcomes: Mapping[Digest, Outcome], *, sent: str, seconds: float) -> str:
-    """``head 417 MB, worker 427 MB: 6.5 kB uploaded, 427 MB already there, in 0.7 s``."""
+def summary(
+    images: Sequence[BuiltImage], outcomes: Mapping[Digest, Outcome], *, sent: str, times: Mapping[str, float]
+) -> str:
+    """``head 417 MB, worker 427 MB: 6.5 kB uploaded, 427 MB there already, in 0.7 s (plan 0.2, push 0.4)``.
+
+    ``times`` are the seconds of each stage; those that are over at once are not worth a word.
+    """
     names = _names([built.plan for built in images])
     made = ", ".join(f"{name} {human_bytes(built.image.size)}" for name, built in zip(names, images, strict=True))
     sizes = {blob.descriptor.digest: blob.descriptor.size for built in images for blob in built.blobs}
     moved = sum(size for digest, size in sizes.items() if outcomes.get(digest) is Outcome.UPLOADED)
-    spent = f"in {seconds:.1f} s"
+    spent = f"in {sum(times.values()):.1f} s"
+    if stages := ", ".join(f"{name} {seconds:.1f}" for name, seconds in times.items() if seconds >= _BRIEF):
+        spent = f"{spent} ({stages})"
     if not outcomes:
         return f"{made}: {sent} {spent}"
     rest = sum(sizes.values()) - moved

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 
 import pytest
@@ -69,6 +70,41 @@ def test_stages_are_timed_and_shown() -> None:
     assert listener.times == {"push": 3.0}
 
 
+def test_a_stage_says_what_passed_and_what_did_not_have_to() -> None:
+    clock = Clock()
+    listener, out = progress(clock)
+    with listener.stage("push"):
+        listener.task("numpy", 20_000_000).done("exists")
+        listener.task("base", 700_000_000).done("mounted")
+        sent = listener.task("torch", 90_000_000)
+        sent.advance(90_000_000)
+        clock.now += 3
+        sent.done("uploaded")
+    with listener.stage("push"):
+        listener.task("code", 800).advance(800)
+    assert out.getvalue() == "✓ push 3.0 s, 90.0 MB at 30.0 MB/s, 2 reused (720 MB)\n✓ push 0.0 s, 800 B\n"
+
+
+def test_a_timed_step_has_no_line() -> None:
+    clock = Clock()
+    listener, out = progress(clock)
+    with listener.timed("emit"):
+        clock.now += 0.5
+    assert out.getvalue() == ""
+    assert listener.times == {"emit": 0.5}
+
+
+def test_lines_have_no_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    listener, out = progress(verbose=True)
+    with listener.stage("push"):
+        task = listener.task("torch", 90_000_000)
+        task.advance(90_000_000)
+        task.done("uploaded")
+        listener.warn("careful")
+    assert out.getvalue().isprintable() or set(filter(lambda c: not c.isprintable(), out.getvalue())) == {"\n"}
+
+
 def test_a_failed_stage_has_no_line() -> None:
     listener, out = progress()
     with pytest.raises(ValueError, match="x"), listener.stage("push"):
@@ -128,7 +164,7 @@ class TestSignsOfLife:
         clock = Clock()
         listener, out = progress(clock)
         self.pushed(listener, clock)
-        assert out.getvalue() == "  push: 30.0 MB so far, 2.0 MB/s\n✓ push 20.0 s\n"
+        assert out.getvalue() == "  push: 30.0 MB so far, 2.0 MB/s\n✓ push 20.0 s, 40.0 MB at 2.0 MB/s\n"
 
     def test_not_when_quiet(self) -> None:
         clock = Clock()
@@ -174,8 +210,39 @@ class TestBars:
         assert "5.0 of 10.0 MB" in shown
         assert ("━" in shown) is (width >= 60)
         assert ("[torch] 2.9" in shown) is (width > 30)
-        assert out.getvalue().endswith("✓ push 0.0 s\n")
+        assert "✓ push 0." in out.getvalue().splitlines()[-1]
         assert "\x1b[?25h" in out.getvalue()  # the cursor is shown again
+
+    @pytest.mark.parametrize("width", [30, 44, 61, 90, 140])
+    def test_no_row_is_so_long_that_an_echoed_interrupt_wraps(
+        self, monkeypatch: pytest.MonkeyPatch, width: int
+    ) -> None:
+        listener, out = self.live(monkeypatch, width)
+        with listener.stage("push"):
+            for name in ("torch 2.9.0+cu128 " * 3, "a"):
+                listener.task(name, 999_000_000).advance(888_000_000)
+            listener._bars._progress.refresh()
+        rows = [re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", row) for row in re.split(r"[\r\n]", out.getvalue())]
+        assert max(len(row) for row in rows[:-2]) <= width - 2
+
+    def test_the_stage_has_the_total_of_its_tasks_and_counts_what_is_there(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        listener, out = self.live(monkeypatch, 140)
+        with listener.stage("push"):
+            tasks = [listener.task(f"blob{n}", 100_000_000) for n in range(4)]
+            tasks[0].done("exists")
+            tasks[1].done("mounted")
+            tasks[2].advance(50_000_000)
+            listener._bars._progress.refresh()
+            shown = out.getvalue().rpartition("push")[2]
+            tasks[2].done("uploaded")
+            tasks[2].done("again")
+        assert "250 of 400 MB" in shown
+        assert "blob2" in shown
+        assert "blob0" not in out.getvalue()
+        assert "blob3" not in out.getvalue(), "it has not begun"
+        assert out.getvalue().endswith("2 reused (200 MB)\n")
 
     def test_small_things_have_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         listener, out = self.live(monkeypatch)
@@ -196,7 +263,7 @@ class TestBars:
 
         with pytest.raises(KeyboardInterrupt):
             interrupted()
-        assert "stopping (Ctrl-C again: at once)" in out.getvalue()
+        assert "stopping (^C: now)" in out.getvalue()
         assert "✓" not in out.getvalue()
         assert listener._bars is None
 

@@ -127,4 +127,7 @@ class TestBuilt:
 def test_summary(outcomes: dict[str, Outcome], said: str) -> None:
     image = built("worker", BASE, TORCH)
     found = {digest(title): outcome for title, outcome in outcomes.items()}
-    assert summary([image], found, sent="loaded", seconds=1.5) == f"worker 905 MB: {said}"
+    assert (
+        summary([image], found, sent="loaded", times={"plan": 0.04, "push": 1.46})
+        == f"worker 905 MB: {said} (push 1.5)"
+    )
