@@ -7,13 +7,14 @@ many members. Nothing is written to disk here: base layers stream from where the
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, cast
 
 from rayimage.builders.direct import BuiltImage
-from rayimage.errors import EngineError
+from rayimage.errors import ContentError, EngineError
 from rayimage.model.content import Blob
 from rayimage.model.digest import Digest
 from rayimage.model.progress import SILENT, Progress
@@ -56,7 +57,14 @@ def load(image: BuiltImage, name: str, client: docker.DockerClient, progress: Pr
     """
     expected = image.image.manifest.config.digest
     task = progress.task(name, image.image.size)
-    found = load_archive(_counted(archive(image, name), task.advance), name, client)
+    try:
+        found = load_archive(_counted(archive(image, name), task.advance), name, client)
+    except ContentError:
+        mended = [blob.descriptor.digest for blob in image.blobs if blob.mend and blob.mend()]
+        if not mended:
+            raise
+        progress.warn(f"layer {mended[0].short} was damaged in the cache, and has been made again")
+        found = load_archive(archive(image, name), name, client)
     if found != str(expected):
         raise EngineError(
             f"the Docker Engine loaded {name} as another image",
@@ -112,9 +120,17 @@ def _member(name: str, data: bytes) -> Iterator[bytes]:
 
 def _blob_member(blob: Blob) -> Iterator[bytes]:
     yield _header(f"{blob.descriptor.digest.hex}.tar.gz", blob.descriptor.size)
+    digest = hashlib.sha256()
     with blob.open() as stream:
         while block := stream.read(_BLOCK):
+            digest.update(block)
             yield block
+        if digest.hexdigest() != blob.descriptor.digest.hex:
+            raise ContentError(
+                f"layer {blob.descriptor.digest} is not what it should be",
+                why=f"its bytes have the digest sha256:{digest.hexdigest()}",
+                fix="run the same command again",
+            )
     yield _padding(blob.descriptor.size)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from rayimage.builders.direct import BuiltImage
 from rayimage.builders.publish import publish, release_of
-from rayimage.errors import RegistryError
+from rayimage.errors import ContentError, RegistryError
 from rayimage.image.assemble import AddedLayer, assemble
 from rayimage.image.plan import ConfigChange, ImagePlan
 from rayimage.model import media
@@ -20,6 +20,7 @@ from rayimage.model.digest import Digest
 from rayimage.model.image_config import ImageConfig
 from rayimage.model.manifest import Index, Manifest, canonical_json
 from rayimage.model.platform import Platform
+from tests.support.listener import Listener
 
 CHANGE = ConfigChange(created="2026-01-02T03:04:05Z", workdir="/home/ray/app")
 
@@ -128,6 +129,40 @@ def test_outcomes_say_what_was_there() -> None:
     publish(release, store, tag="v1")
     [role] = publish(release, store, tag="v2")
     assert set(role.outcomes.values()) == {Outcome.EXISTS}
+
+
+@dataclass
+class Verifying(Store):
+    """Refuses bytes that are not the blob's, as registries and layouts do."""
+
+    def put_blob(self, blob: Blob, advance: Callable[[int], None] | None = None) -> Outcome:
+        with blob.open() as stream:
+            if Digest.of(stream.read()) != blob.descriptor.digest:
+                raise ContentError("not what it should be")
+        return super().put_blob(blob, advance)
+
+
+@pytest.mark.parametrize("mended", [True, False])
+def test_a_blob_that_is_damaged_is_mended_once_and_sent(mended: bool) -> None:
+    image, content, tries = built("head", b"layer"), [b"LAYER"], []
+
+    def mend() -> bool:
+        tries.append(1)
+        content[0] = b"layer" if mended else b"still wrong"
+        return True
+
+    layer = replace(blob(b"layer"), open=lambda: io.BytesIO(content[0]), mend=mend)
+    image = replace(image, blobs=tuple(layer if b.descriptor == layer.descriptor else b for b in image.blobs))
+    store, listener = Verifying(), Listener()
+    if mended:
+        [role] = publish(release_of([image]), store, tag="v1", progress=listener)
+        assert role.outcomes[layer.descriptor.digest] is Outcome.UPLOADED
+        assert "has been made again" in listener.warnings[0]
+    else:
+        with pytest.raises(ContentError):
+            publish(release_of([image]), store, tag="v1", progress=listener)
+        assert not store.tags
+    assert tries == [1]
 
 
 def test_foreign_layers_are_not_sent() -> None:

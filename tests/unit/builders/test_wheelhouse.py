@@ -181,7 +181,8 @@ def test_threads_and_instances_fetch_once(server, wheelhouse):
     assert len(server.requests) == 1
 
 
-def test_a_damaged_cache_entry_is_forgotten_on_demand(server, wheelhouse):
+def test_a_damaged_cache_entry_is_forgotten_on_demand(server, wheelhouse, monkeypatch):
+    monkeypatch.setattr("rayimage.builders.wheelhouse._END_SIZE", 1000)
     server.routes["/demo.whl"] = Reply()
     house, wheel = wheelhouse(), locked(f"{server.url}/demo.whl")
     path = house.fetch(wheel)
@@ -586,3 +587,23 @@ def test_progress_restores_patience(server, tmp_path, pauses):
     assert joined
     assert target.read_bytes() == long
     assert len(pauses) == 7
+
+
+@pytest.mark.parametrize("position", [-1, -700, 5])
+@pytest.mark.parametrize("end", ["kept", "gone", "damaged"])
+def test_a_stored_wheel_whose_end_has_changed_is_fetched_again(server, wheelhouse, position, end):
+    """A bit of the zip file's directory (a mode) is in no RECORD."""
+    server.routes["/demo.whl"] = Reply()
+    wheel = locked(f"{server.url}/demo.whl")
+    path = wheelhouse().fetch(wheel)
+    if end != "kept":
+        path.with_name("end").unlink()
+    if end == "damaged":
+        path.with_name("end").write_bytes(b"\xff")
+    assert wheelhouse().fetch(wheel) == path
+    assert len(server.asked("/demo.whl")) == 1, "the whole file is verified where its end is not known"
+    data = bytearray(CONTENT)
+    data[position] ^= 1
+    path.write_bytes(data)
+    assert wheelhouse().fetch(wheel).read_bytes() == CONTENT
+    assert len(server.asked("/demo.whl")) == 2
