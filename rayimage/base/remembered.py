@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from rayimage.base.resolve import OpenRepository, SourceRepository
+from rayimage.cachedir import CacheDir
 from rayimage.errors import ContentError
 from rayimage.files import write_atomic
 from rayimage.model import media
@@ -94,6 +95,7 @@ class _Remembered:
             data = (self._directory / digest.hex).read_bytes()
         except OSError:
             return None
+        CacheDir(self._directory.parent).use(self._directory / digest.hex)
         return data if Digest.of(data) == digest else None
 
     def _store(self, digest: Digest, data: bytes) -> None:

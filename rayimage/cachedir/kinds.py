@@ -16,6 +16,8 @@ class Kind(Enum):
     UNFINISHED = ("unfinished", "unfinished downloads")
     LOCAL_WHEELS = ("local-wheels", "wheels built from source")
     INVENTORIES = ("inventory", "inventories of base images")
+    BASES = ("bases", "manifests of base images")
+    UPLOADS = ("uploads", "uploads to be continued")
     STUBS = ("stubs", "base images as indexes for resolvers")
     EXPORTS = ("exports", "answers of poetry and pdm")
     PIP_TOOLS = ("pip-tools", "pip-tools for base images")

@@ -108,6 +108,8 @@ def _entries(root: Path, kind: Kind) -> Iterator[Entry]:
         with suppress(FileNotFoundError):
             stat = item.stat(follow_symlinks=False)
             size = _size(item.path) if item.is_dir(follow_symlinks=False) else stat.st_size
+            if kind is Kind.UPLOADS and not size:
+                continue  # one that has ended; its directory is its lock
             yield Entry(kind=kind, path=Path(item.path), size=size, used=stat.st_mtime)
 
 

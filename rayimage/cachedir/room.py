@@ -19,8 +19,8 @@ __all__ = ["Room", "cannot_write"]
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _NOT_OURS: Final = frozenset({errno.EACCES, errno.EPERM})
 _PREFIX: Final = "rayimage-cache-"
-_BORROWED: Final = frozenset(Kind) - {Kind.PIP, Kind.UNFINISHED}
-"""What is read; pip writes into its cache, and downloads are continued."""
+_BORROWED: Final = frozenset(Kind) - {Kind.PIP, Kind.UNFINISHED, Kind.UPLOADS}
+"""What is read; pip writes into its cache, downloads and uploads are continued."""
 
 
 class Room:

@@ -88,9 +88,10 @@ class App:
     @cached_property
     def registries(self) -> Registries:
         """Every registry that the command speaks to."""
+        from rayimage.cachedir import Kind
         from rayimage.registry import Registries
 
-        return Registries(uploads=self.cache_dir / "uploads")
+        return Registries(uploads=self.cache_dir / Kind.UPLOADS.directory)
 
     def open_repository(self, name: Reference) -> Repository:
         """The repository of ``name``, to read from; only a command that reads from one loads what speaks HTTP."""

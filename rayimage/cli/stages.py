@@ -15,6 +15,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from rayimage.base import RememberedBases, ResolvedBase, check_bases, read_inventory, resolve_base
+from rayimage.cachedir import Kind
 from rayimage.cli.app import App
 from rayimage.config import Project, Role
 from rayimage.errors import BaseImageError, ConfigError, LockError
@@ -102,7 +103,7 @@ def find_targets(app: App, project: Project, *, pinned: bool, remembered: bool =
     not change what is built. ``remembered``: what is known of it from before is not asked of its registry again.
     """
     targets = []
-    bases = RememberedBases(app.open_repository, app.cache_dir / "bases" if remembered else None)
+    bases = RememberedBases(app.open_repository, app.cache_dir / Kind.BASES.directory if remembered else None)
     inventories: dict[Digest, Inventory] = {}
     with app.progress.stage("base"):
         for role in project.roles:
