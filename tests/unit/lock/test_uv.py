@@ -189,7 +189,7 @@ def test_how_uv_is_asked(fake_uv, monkeypatch):
     arguments = (fake_uv / "arguments").read_text().splitlines()
     text = " ".join(arguments)
     assert "--python-version 3.11.13 --python-platform x86_64-manylinux_2_35 --only-binary :all:" in text
-    (stubs,) = (fake_uv / "cache").iterdir()
+    (stubs,) = (fake_uv / "cache/stubs").iterdir()
     assert text.endswith(
         "base.in /project/requirements.in /project/pyproject.toml --extra gpu --group /project/pyproject.toml:serve "
         f"--extra cpu --group /other/pyproject.toml:only --find-links {stubs} --find-links /wheels"
