@@ -12,10 +12,11 @@ from typing import Final
 
 from rayimage.errors import UsageError
 from rayimage.layers.code_tree import CodeTree
+from rayimage.layers.encode import Entry, encode
 from rayimage.layers.layer import FileInLayer, Layer, key_of
 from rayimage.layers.names import fault_in
 from rayimage.layers.tar import DIRECTORY, REGULAR, SYMLINK, TarEntry
-from rayimage.layers.writer import LayerWriter, writing_layer
+from rayimage.layers.writer import write_layer
 from rayimage.layers.zip_member import record_hash
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import InstallLayout
@@ -41,19 +42,23 @@ def write_code_layer(tree: CodeTree, workdir: str, layout: InstallLayout, key: D
     """
     workdir = _checked(workdir)
     sources = {f"{workdir}/{path}": _Source.at(tree.root, path) for path in tree.files}
-    uid, gid = layout.uid, layout.gid
-    files, entries = [], {}
-    with writing_layer(target) as writer:
-        directories = {workdir, *_directories(sources, workdir)}
+    directories = {workdir, *_directories(sources, workdir)}
+    files: list[FileInLayer] = []
+    identities: dict[str, list[str]] = {}
+
+    def entries() -> Iterator[Entry]:
         for path in sorted([*sources, *directories]):
             if path in directories:
-                writer.add(TarEntry(path=path, kind=DIRECTORY, uid=uid, gid=gid))
-            else:
-                file, entries[sources[path].path] = _write(writer, path, sources[path], uid, gid)
-                files.append(file)
-        if _key([entries[path] for path in tree.files], workdir, layout) != key:
+                yield Entry(TarEntry(path=path, kind=DIRECTORY, uid=layout.uid, gid=layout.gid))
+                continue
+            written = _Written(sources[path])
+            yield written.entry(path, layout)
+            files.append(FileInLayer(path, written.record_hash))
+            identities[sources[path].path] = written.identity
+        if _key([identities[path] for path in tree.files], workdir, layout) != key:
             raise _changed(tree.root)
-        return writer.finish(target, files)
+
+    return write_layer(target, encode(entries()), files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,22 +124,33 @@ def _identity(source: _Source) -> list[str]:
     return [source.path, source.kind, digest.hexdigest()]
 
 
-def _write(writer: LayerWriter, path: str, source: _Source, uid: int, gid: int) -> tuple[FileInLayer, list[str]]:
-    """Write one file; how the layer lists it, and its identity as it was written."""
-    if source.is_link:
-        link = source.target()
-        writer.add(TarEntry(path=path, kind=SYMLINK, link=link, uid=uid, gid=gid))
-        return FileInLayer(path), [source.path, source.kind, link]
-    digest = hashlib.sha256()
+class _Written:
+    """A file as it was written, once its entry's content has been taken."""
 
-    def content() -> Iterator[bytes]:
-        for block in source.blocks():
-            digest.update(block)
-            yield block
+    def __init__(self, source: _Source) -> None:
+        self._source = source
+        self._link = source.target() if source.is_link else ""
+        self._digest = hashlib.sha256()
 
-    entry = TarEntry(path=path, kind=REGULAR, size=source.size, executable=source.executable, uid=uid, gid=gid)
-    writer.add(entry, content())
-    return FileInLayer(path, record_hash(digest.digest())), [source.path, source.kind, digest.hexdigest()]
+    def entry(self, path: str, layout: InstallLayout) -> Entry:
+        source, uid, gid = self._source, layout.uid, layout.gid
+        if source.is_link:
+            return Entry(TarEntry(path=path, kind=SYMLINK, link=self._link, uid=uid, gid=gid))
+        header = TarEntry(path=path, kind=REGULAR, size=source.size, executable=source.executable, uid=uid, gid=gid)
+        return Entry(header, self._content())
+
+    @property
+    def record_hash(self) -> str:
+        return "" if self._source.is_link else record_hash(self._digest.digest())
+
+    @property
+    def identity(self) -> list[str]:
+        return [self._source.path, self._source.kind, self._link or self._digest.hexdigest()]
+
+    def _content(self) -> Iterator[tuple[bytes, bytes]]:
+        for block in self._source.blocks():
+            self._digest.update(block)
+            yield b"", block
 
 
 def _directories(paths: dict[str, _Source], workdir: str) -> set[str]:

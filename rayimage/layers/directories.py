@@ -20,9 +20,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from rayimage.layers.encode import Entry, encode
 from rayimage.layers.layer import Layer, key_of
 from rayimage.layers.tar import DIRECTORY, TarEntry
-from rayimage.layers.writer import writing_layer
+from rayimage.layers.writer import write_layer
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import DirectoryOwner, InstallLayout
 
@@ -48,7 +49,8 @@ def directories_layer_key(directories: Mapping[str, DirectoryOwner]) -> Digest:
 
 def write_directories_layer(directories: Mapping[str, DirectoryOwner], target: Path) -> Layer:
     """State mode and owner of directories that are there already; writes no file."""
-    with writing_layer(target) as writer:
-        for path, owner in sorted(directories.items()):
-            writer.add(TarEntry(path=path, kind=DIRECTORY, uid=owner.uid, gid=owner.gid, permissions=owner.mode))
-        return writer.finish(target, ())
+    headers = (
+        TarEntry(path=path, kind=DIRECTORY, uid=owner.uid, gid=owner.gid, permissions=owner.mode)
+        for path, owner in sorted(directories.items())
+    )
+    return write_layer(target, encode(map(Entry, headers)))

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from rayimage.errors import UsageError
 from rayimage.layers.directories import directories_of
+from rayimage.layers.encode import Entry, encode
 from rayimage.layers.layer import Layer, key_of
 from rayimage.layers.names import WHITEOUT, fault_in
 from rayimage.layers.tar import DIRECTORY, REGULAR, TarEntry
-from rayimage.layers.writer import writing_layer
+from rayimage.layers.writer import write_layer
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import InstallLayout
 
@@ -34,11 +35,9 @@ def write_removal_layer(paths: Iterable[str], layout: InstallLayout, target: Pat
         "/".join((directory, WHITEOUT + name)) for directory, _, name in (p.rpartition("/") for p in outermost)
     ]
     directories = directories_of(outermost, layout)
-    with writing_layer(target) as writer:
-        for path in sorted([*whiteouts, *directories]):
-            kind = DIRECTORY if path in directories else REGULAR
-            writer.add(TarEntry(path=path, kind=kind, uid=layout.uid, gid=layout.gid))
-        return writer.finish(target, ())
+    kinds = dict.fromkeys(whiteouts, REGULAR) | dict.fromkeys(directories, DIRECTORY)
+    headers = (TarEntry(path=path, kind=kind, uid=layout.uid, gid=layout.gid) for path, kind in sorted(kinds.items()))
+    return write_layer(target, encode(map(Entry, headers)))
 
 
 def _outermost(paths: Iterable[str]) -> list[str]:

@@ -99,7 +99,7 @@ class Wheel(WheelFile):
 
     def _member(self, info: zipfile.ZipInfo, expected: str = "") -> Member:
         limit = self._limits[info.header_offset]
-        return Member(wheel=self.filename, file=self._file, info=info, limit=limit, expected=expected)
+        return Member(wheel=self.filename, fd=self._file.fileno(), info=info, limit=limit, expected=expected)
 
     def _record_hashes(self) -> dict[str, str]:
         rows = parse_record_file(self.read_dist_info("RECORD").splitlines())

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
+from rayimage.layers.ahead import THREADS, ahead
 from rayimage.layers.clashes import find_clashes
 from rayimage.layers.directories import directories_of
+from rayimage.layers.encode import Entry, encode
 from rayimage.layers.layer import Layer, WheelOnDisk, key_of
 from rayimage.layers.tar import DIRECTORY, TarEntry
 from rayimage.layers.wheel_install import InstalledFile, plan_wheel
 from rayimage.layers.wheel_metadata import read_metadata
 from rayimage.layers.wheel_source import open_wheel
-from rayimage.layers.writer import LayerWriter, writing_layer
-from rayimage.layers.zip_member import WrongRecord
+from rayimage.layers.writer import write_layer
+from rayimage.layers.zip_member import Member, WrongRecord
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import InstallLayout
 
@@ -24,6 +26,8 @@ __all__ = ["wheel_layer_key", "write_wheel_layer"]
 
 _SPLICE_FROM: Final = 512
 """Bytes. A smaller file joins the headers around it: a gzip member of its own, and the cut in ours, cost more."""
+_LARGE: Final = 1 << 20
+"""Bytes from which a file is worth a thread; smaller ones are mostly work of the interpreter, which has one lock."""
 
 
 def wheel_layer_key(wheels: Sequence[tuple[str, Digest]], layout: InstallLayout) -> Digest:
@@ -70,41 +74,26 @@ def _write(
         find_clashes([(name, [file.in_layer for file in files]) for name, files in planned])
         # Of files with the same content the first wheel's is taken.
         files = {file.path: file for _, installed in reversed(planned) for file in installed}
-        with writing_layer(target) as writer:
-            _write_files(writer, files, layout, advance)
-            layer = writer.finish(target, (file.in_layer for file in files.values()))
-            return replace(layer, packages=tuple(packages))
+        pieces = encode(_entries(files, layout))
+        layer = write_layer(target, pieces, [file.in_layer for file in files.values()], advance)
+        return replace(layer, packages=tuple(packages))
 
 
-def _write_files(
-    writer: LayerWriter,
-    files: dict[str, InstalledFile],
-    layout: InstallLayout,
-    advance: Callable[[int], None] | None,
-) -> None:
+def _entries(files: dict[str, InstalledFile], layout: InstallLayout) -> Iterator[Entry]:
+    """What the layer consists of, in order; the content of large files is made ready in threads meanwhile."""
     directories = directories_of(files, layout)
-    for path in sorted([*files, *directories]):
-        if path in directories:
-            writer.add(TarEntry(path=path, kind=DIRECTORY, uid=layout.uid, gid=layout.gid))
-        else:
-            _write_file(writer, files[path], layout, advance)
-
-
-def _write_file(
-    writer: LayerWriter, file: InstalledFile, layout: InstallLayout, advance: Callable[[int], None] | None
-) -> None:
-    entry = TarEntry(path=file.path, size=file.size, executable=file.executable, uid=layout.uid, gid=layout.gid)
-    content = file.content
-    if isinstance(content, bytes):
-        writer.add(entry, [content])
-    elif content.is_deflated and content.size >= _SPLICE_FROM:
-        writer.splice(entry, content, advance)
-    else:
-        writer.add(entry, _heard(content.blocks(), advance if not content.is_deflated else None))
-
-
-def _heard(blocks: Iterable[bytes], advance: Callable[[int], None] | None) -> Iterable[bytes]:
-    for block in blocks:
-        if advance:
-            advance(len(block))
-        yield block
+    paths = sorted([*files, *directories])
+    large = [files[path].content for path in paths if path in files and files[path].size >= _LARGE]
+    with ahead((member.pairs() for member in large if isinstance(member, Member)), THREADS) as contents:
+        for path in paths:
+            if path in directories:
+                yield Entry(TarEntry(path=path, kind=DIRECTORY, uid=layout.uid, gid=layout.gid))
+                continue
+            file, member = files[path], files[path].content
+            header = TarEntry(path=path, size=file.size, executable=file.executable, uid=layout.uid, gid=layout.gid)
+            if isinstance(member, bytes):
+                yield Entry(header, [(b"", member)])
+                continue
+            spliced = member.is_deflated and member.size >= _SPLICE_FROM
+            content = next(contents) if member.size >= _LARGE else member.pairs()
+            yield Entry(header, content, member.crc if spliced else None)

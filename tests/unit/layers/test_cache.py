@@ -12,17 +12,17 @@ import pytest
 from rayimage.cachedir import CacheDir, prune
 from rayimage.errors import ContentError, RayimageError, WheelError
 from rayimage.layers import FileInLayer, Layer, LayerCache
+from rayimage.layers.encode import Entry, encode
 from rayimage.layers.tar import TarEntry
-from rayimage.layers.writer import writing_layer
+from rayimage.layers.writer import write_layer
 from rayimage.model.digest import Digest
 
 KEY = Digest.of(b"key")
 
 
 def write(target: Path, content: bytes = b"content") -> Layer:
-    with writing_layer(target) as writer:
-        writer.add(TarEntry(path="/a/ü", size=len(content), uid=1, gid=2), [content])
-        return writer.finish(target, [FileInLayer("/a/ü", "sha256=x"), FileInLayer("/a/link")])
+    entry = Entry(TarEntry(path="/a/ü", size=len(content), uid=1, gid=2), [(b"", content)])
+    return write_layer(target, encode([entry]), [FileInLayer("/a/ü", "sha256=x"), FileInLayer("/a/link")])
 
 
 def test_what_was_built_is_found(tmp_path: Path) -> None:
@@ -114,10 +114,10 @@ def test_threads_at_once_write_once(tmp_path: Path) -> None:
 def test_processes_at_once_write_once(tmp_path: Path) -> None:
     code = (
         "import os, sys, time; from pathlib import Path; from rayimage.layers import LayerCache; "
-        "from rayimage.layers.writer import writing_layer; from rayimage.model.digest import Digest\n"
+        "from rayimage.layers.writer import write_layer; from rayimage.model.digest import Digest\n"
         "def write(target):\n"
         "    open(sys.argv[1] + '/writes', 'a').write('x'); time.sleep(0.2)\n"
-        "    with writing_layer(target) as writer: return writer.finish(target, ())\n"
+        "    return write_layer(target, ())\n"
         "print(LayerCache(Path(sys.argv[1])).build(Digest.of(b'key'), write).descriptor.digest)"
     )
     command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)]
