@@ -44,6 +44,9 @@ from rayimage.specs import RoleSpecs
 
 __all__ = ["BuildInput", "BuiltImage", "BuiltLayer", "DirectBuilder"]
 
+_LAYERS_AT_ONCE = 6
+"""Each has threads of its own for large files (layers/ahead.py), and needs up to 20 MB."""
+
 LAYER_KEY = "io.rayimage.layer.key"
 LAYER_DIFF_ID = "io.rayimage.layer.diff-id"
 """Annotations of a layer's descriptor: they let a later build know the layer from the manifest alone."""
@@ -121,7 +124,7 @@ class DirectBuilder:
         self._tasks = {key: self._progress.task(_short(spec.title), spec.size_hint) for key, spec in specs.items()}
         # Biggest first: the longest job must not be the last to start.
         order = sorted(range(len(work)), key=lambda n: -work[n][1].size_hint)
-        with ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
+        with ThreadPoolExecutor(max_workers=min(_LAYERS_AT_ONCE, os.cpu_count() or 2)) as pool:
             futures = {n: pool.submit(self._make, *work[n]) for n in order}
             try:
                 made = [futures[n].result() for n in range(len(work))]
@@ -134,16 +137,22 @@ class DirectBuilder:
     def _make(self, item: BuildInput, spec: LayerSpec) -> _Made:
         if spec.kind is LayerKind.WHEELS:
             return self._cached(spec, partial(self._write_wheels, item, spec))
+        compression = item.plan.compression
         if spec.kind is LayerKind.REMOVAL:
-            return self._cached(spec, partial(write_removal_layer, spec.paths, item.inventory.layout))
+            return self._cached(
+                spec, partial(write_removal_layer, spec.paths, item.inventory.layout, compression=compression)
+            )
         if spec.kind is LayerKind.DIRECTORIES:
             owners = {path: item.inventory.directories[path] for path in spec.paths}
-            return self._cached(spec, partial(write_directories_layer, owners))
+            return self._cached(spec, partial(write_directories_layer, owners, compression=compression))
         if item.tree is None:
             return self._project_wheel(item, spec)
         assert spec.key is not None  # noqa: S101
         workdir = item.plan.config.workdir
-        return self._cached(spec, partial(write_code_layer, item.tree, workdir, item.inventory.layout, spec.key))
+        return self._cached(
+            spec,
+            partial(write_code_layer, item.tree, workdir, item.inventory.layout, spec.key, compression=compression),
+        )
 
     def _cached(self, spec: LayerSpec, write: Callable[[Path], Layer]) -> _Made:
         assert spec.key is not None  # noqa: S101
@@ -176,13 +185,14 @@ class DirectBuilder:
             WheelOnDisk(path=self._wheelhouse.fetch(wheel), filename=wheel.filename, digest=wheel.digest)
             for wheel in spec.wheels
         ]
-        return write_wheel_layer(wheels, item.inventory.layout, target, advance)
+        return write_wheel_layer(wheels, item.inventory.layout, target, advance, compression=item.plan.compression)
 
     def _project_wheel(self, item: BuildInput, spec: LayerSpec) -> _Made:
-        layout = item.inventory.layout
+        layout, compression = item.inventory.layout, item.plan.compression
         wheel = build_project_wheel(item.project, self._cache.root, self._progress)
-        known = replace(spec, title=wheel.filename, key=wheel_layer_key([(wheel.filename, wheel.digest)], layout))
-        return self._cached(known, partial(write_wheel_layer, [wheel], layout))
+        key = wheel_layer_key([(wheel.filename, wheel.digest)], layout, compression)
+        known = replace(spec, title=wheel.filename, key=key)
+        return self._cached(known, partial(write_wheel_layer, [wheel], layout, compression=compression))
 
     def _assemble(self, item: BuildInput, made: Sequence[_Made]) -> BuiltImage:
         check_layers([(_short(m.spec.title), m.layer.files) for m in made], item.inventory, item.lock)

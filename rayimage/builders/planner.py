@@ -24,12 +24,11 @@ from rayimage.layers.directories import directories_of
 from rayimage.layers.names import fault_in
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import InstallLayout, Inventory
+from rayimage.model.layering import Compression, Layering
 from rayimage.model.lock import LockedWheel, RoleLock
 
 __all__ = ["RoleSettings", "plan_image", "removed_paths"]
 
-_MAX_WHEEL_LAYERS = 40
-"""Enough for one change to move one layer, few enough for registries and pulls (apko settles on about 10)."""
 _SPARE_LAYERS = 8
 """Left free below the runtime's limit for the removal and code layers, and for whoever builds on the image."""
 
@@ -45,6 +44,7 @@ class RoleSettings:
     workdir: str
     env: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    layering: Layering = field(default_factory=Layering)
 
 
 def plan_image(
@@ -54,7 +54,9 @@ def plan_image(
 
     Raises BaseImageError when there would be too many, UsageError and LockError for what cannot be laid on this base.
     """
-    layers = [*_removal(inventory, lock), *_wheels(settings, inventory, lock), *_code(settings, inventory, tree)]
+    compression = settings.layering.compression
+    layers = _removal(inventory, lock, compression)
+    layers += [*_wheels(settings, inventory, lock), *_code(settings, inventory, tree)]
     layers += _directories(settings, inventory) if layers else []
     check_count(settings.base_layers, len(layers))
     return ImagePlan(
@@ -63,6 +65,7 @@ def plan_image(
         base=settings.base_name,
         base_digest=inventory.image,
         layers=tuple(layers),
+        compression=compression,
         config=ConfigChange(
             created=source.created,
             workdir=settings.workdir if settings.code != "none" else inventory.workdir,
@@ -108,25 +111,27 @@ def _in_environment(path: str, layout: InstallLayout) -> bool:
     return path.startswith(below) and not fault_in(path[1:])
 
 
-def _removal(inventory: Inventory, lock: RoleLock) -> list[LayerSpec]:
+def _removal(inventory: Inventory, lock: RoleLock, compression: Compression) -> list[LayerSpec]:
     paths = removed_paths(inventory, lock)
     if not paths:
         return []
     names = ", ".join(f"{move.name} {move.old}" for move in lock.moves)
     title = f"without the base's {names}"
-    return [LayerSpec(kind=LayerKind.REMOVAL, title=title, key=removal_layer_key(paths, inventory.layout), paths=paths)]
+    key = removal_layer_key(paths, inventory.layout, compression)
+    return [LayerSpec(kind=LayerKind.REMOVAL, title=title, key=key, paths=paths)]
 
 
 def _wheels(settings: RoleSettings, inventory: Inventory, lock: RoleLock) -> list[LayerSpec]:
-    budget = max(1, min(_MAX_WHEEL_LAYERS, MAX_LAYERS - _SPARE_LAYERS - settings.base_layers))
+    room = max(1, MAX_LAYERS - _SPARE_LAYERS - settings.base_layers)
+    layering = settings.layering
     return [
         LayerSpec(
             kind=LayerKind.WHEELS,
             title=_wheels_title(bundle),
-            key=wheel_layer_key([(wheel.filename, wheel.digest) for wheel in bundle], inventory.layout),
+            key=wheel_layer_key([(w.filename, w.digest) for w in bundle], inventory.layout, layering.compression),
             wheels=bundle,
         )
-        for bundle in pack(lock.wheels, max_layers=budget)
+        for bundle in pack(lock.wheels, room=room, layering=layering)
     ]
 
 
@@ -144,7 +149,7 @@ def _code(settings: RoleSettings, inventory: Inventory, tree: CodeTree | None) -
             why = f"{path} is a symbolic link to {target} in the base, which the code's directories would replace"
             fix = "set workdir to a directory that no link leads to"
             raise UsageError(f"cannot copy code to {settings.workdir}", why=why, fix=fix)
-    key = code_layer_key(tree, settings.workdir, inventory.layout)
+    key = code_layer_key(tree, settings.workdir, inventory.layout, settings.layering.compression)
     return [LayerSpec(kind=LayerKind.CODE, title=f"code in {settings.workdir}", key=key, paths=tree.files)]
 
 
@@ -164,7 +169,7 @@ def _directories(settings: RoleSettings, inventory: Inventory) -> list[LayerSpec
     if not restated:
         return []
     title = f"owner and mode of {len(restated)} directories of the base"
-    key = directories_layer_key(restated)
+    key = directories_layer_key(restated, settings.layering.compression)
     return [LayerSpec(kind=LayerKind.DIRECTORIES, title=title, key=key, paths=tuple(sorted(restated)))]
 
 

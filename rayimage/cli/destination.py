@@ -43,6 +43,12 @@ class Destination:
         if scheme == "oci" and path:
             return cls(kind="oci", layout=(app.directory / path).resolve())
         if output == "docker":
+            if project.layering.compression == "zstd":
+                raise UsageError(
+                    "zstd layers cannot be loaded into an Engine",
+                    why=f'{project.source} says compression = "zstd", which Engines read only since 23.0',
+                    fix='set compression = "gzip", or use --output oci:DIR',
+                )
             from rayimage.builders.docker.load import connect
 
             connect().close()  # an Engine that does not answer is better known before the build than after

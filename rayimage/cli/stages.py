@@ -32,6 +32,7 @@ from rayimage.lock import (
 )
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import Inventory
+from rayimage.model.layering import Layering
 from rayimage.model.lock import RoleLock
 from rayimage.model.platform import Platform
 from rayimage.model.reference import Reference
@@ -237,7 +238,7 @@ def plan_targets(
             exclude = (*generated, *target.role.exclude)
             tree = trees.get(exclude) or collect_code(project.root, exclude=exclude)
             trees[exclude] = tree
-        plan = plan_image(_settings(target), target.inventory, lock, tree, source)
+        plan = plan_image(_settings(target, project.layering), target.inventory, lock, tree, source)
         inputs.append(
             BuildInput(
                 plan=plan, base=target.base, inventory=target.inventory, lock=lock, project=project.root, tree=tree
@@ -294,7 +295,7 @@ def check_environments(app: App, project: Project, inputs: Sequence[BuildInput],
         app.progress.note(text)
 
 
-def _settings(target: Target) -> RoleSettings:
+def _settings(target: Target, layering: Layering) -> RoleSettings:
     from rayimage.builders.planner import RoleSettings
 
     role = target.role
@@ -306,6 +307,7 @@ def _settings(target: Target) -> RoleSettings:
         workdir=role.workdir,
         env=role.env,
         labels=role.labels,
+        layering=layering,
     )
 
 

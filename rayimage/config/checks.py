@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ __all__ = [
     "a_package",
     "a_platform",
     "a_repository",
+    "a_size",
     "a_text",
     "a_value",
     "a_variable",
@@ -34,12 +35,16 @@ __all__ = [
     "all_distinct",
     "an_index",
     "at_least_one",
+    "between",
+    "size_in_bytes",
 ]
 
 PROMOTED_FROM = "promoted-from:"
 _GATES = ("signature", "sbom", "provenance")
 _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kKMG]i?B|B)")
+_UNITS = {"b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # What `uname -m` and Docker's older names call OCI's architectures.
 _ARCHITECTURES = {"x86_64": "amd64", "x64": "amd64", "aarch64": "arm64", "arm64v8": "arm64"}
@@ -209,6 +214,32 @@ def a_gate(text: str) -> str:
         known = (*_GATES, f"{PROMOTED_FROM}ENVIRONMENT")
         raise ValueError(f"must be one of {', '.join(known)}, not {text!r}{did_you_mean(text, _GATES)}")
     return text
+
+
+def a_size(text: str) -> str:
+    """A number of bytes with a unit."""
+    size_in_bytes(text)
+    return text
+
+
+def size_in_bytes(text: str) -> int:
+    """Bytes of ``8MiB``, ``500 kB``; raises ValueError for anything else."""
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f"must be a size such as '8MiB' or '500kB', not {text!r}")
+    number, unit = match.groups()
+    return int(float(number) * _UNITS[unit.lower()])
+
+
+def between(low: int, high: int) -> Callable[[int], int]:
+    """A check for whole numbers in a range."""
+
+    def check(number: int) -> int:
+        if not low <= number <= high:
+            raise ValueError(f"must be from {low} to {high}, not {number}")
+        return number
+
+    return check
 
 
 def all_distinct(values: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rayimage.config.project import Environment, Project, Role
 from rayimage.errors import ConfigError
+from rayimage.model.layering import Layering
 from rayimage.model.platform import Platform
 from rayimage.specs.pyproject import Pyproject
 from rayimage.specs.toml import read_toml
@@ -109,6 +110,7 @@ def _project(source: Path, config: Config) -> Project:
         base_packages=config.base_packages,
         allow_skew=tuple(config.allow_skew),
         allow_unmet=tuple(config.allow_unmet),
+        layering=_layering(config),
     )
 
 
@@ -129,6 +131,17 @@ def _role(name: str, common: Config, own: RoleTable, root: Path) -> Role:
         worker_groups=tuple(own.worker_groups or ()),
         exclude=_joined(common.exclude, own.exclude),
         index={**common.index, **own.index},
+    )
+
+
+def _layering(config: Config) -> Layering:
+    from rayimage.config.checks import size_in_bytes
+
+    return Layering(
+        max_layers=config.layers.max,
+        alone_from=size_in_bytes(config.layers.alone_from),
+        bundles=config.layers.bundles,
+        compression=config.compression,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from rayimage.errors import ConfigError
+from rayimage.model.layering import Layering
 from rayimage.model.platform import Platform
 from rayimage.model.reference import Reference
 from rayimage.specs.wording import did_you_mean
@@ -101,6 +102,7 @@ class Project:
     """Packages (normalised names) that may differ between roles and platforms."""
     allow_unmet: tuple[str, ...] = ()
     """Packages (normalised names) that need not be as others require them to be."""
+    layering: Layering = field(default_factory=Layering)
 
     def role(self, name: str) -> Role:
         """The role called ``name``; raises ConfigError when there is none."""

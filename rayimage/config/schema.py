@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, ValidationInfo, model_validator
 from pydantic_core import ErrorDetails
 
 from rayimage.config import checks
 from rayimage.config.checks import Facts
+from rayimage.model.layering import Compression
 from rayimage.specs.wording import did_you_mean
 
 __all__ = ["Common", "Config", "EnvironmentTable", "RoleTable", "parse"]
@@ -30,6 +31,7 @@ Name = Annotated[str, AfterValidator(checks.a_name)]
 Variable = Annotated[str, AfterValidator(checks.a_variable)]
 Base = Annotated[str, AfterValidator(checks.a_base)]
 Repository = Annotated[str, AfterValidator(checks.a_repository)]
+Size = Annotated[str, AfterValidator(checks.a_size)]
 Workdir = Annotated[str, AfterValidator(checks.a_workdir)]
 Package = Annotated[str, AfterValidator(checks.a_package)]
 IndexUrl = Annotated[str, AfterValidator(checks.an_index)]
@@ -88,6 +90,20 @@ class EnvironmentTable(_Table):
     require: Annotated[list[Gate], _DISTINCT] = []
 
 
+class LayersTable(_Table):
+    """``layers`` in ``[tool.rayimage]``."""
+
+    max: Annotated[int, AfterValidator(checks.between(1, 100))] = 40
+    alone_from: Size = "8MiB"
+    bundles: Annotated[int, AfterValidator(checks.between(1, 100))] | None = None
+
+    @model_validator(mode="after")
+    def _bundles_fit(self) -> LayersTable:
+        if self.bundles is not None and self.bundles > self.max:
+            raise ValueError(f"{self.bundles} bundles are more than the {self.max} layers that max allows")
+        return self
+
+
 class Config(Common):
     """``[tool.rayimage]``."""
 
@@ -96,6 +112,8 @@ class Config(Common):
     base_packages: Literal["prefer", "pin"] = "prefer"
     allow_skew: Annotated[list[Package], _DISTINCT] = []
     allow_unmet: Annotated[list[Package], _DISTINCT] = []
+    layers: LayersTable = LayersTable()
+    compression: Compression = "gzip"
     images: dict[Name, RoleTable] = {}
     environments: dict[Name, EnvironmentTable] = {}
 
@@ -122,6 +140,7 @@ def _path(location: tuple[int | str, ...]) -> str:
 _EXPECTED = {
     "string_type": "a string",
     "bool_type": "true or false",
+    "int_type": "a whole number",
     "list_type": "a list",
     "dict_type": "a table",
     "model_type": "a table",
@@ -145,14 +164,19 @@ def _message(detail: ErrorDetails) -> str:
 
 def _unknown_key(location: tuple[int | str, ...]) -> str:
     key = str(location[-1])
-    tables: dict[str, type[_Table]] = {"": Config, "images": RoleTable, "environments": EnvironmentTable}
+    tables: dict[str, type[_Table]] = {
+        "": Config,
+        "images": RoleTable,
+        "environments": EnvironmentTable,
+        "layers": LayersTable,
+    }
     here = tables[str(location[0]) if len(location) > 1 else ""]
     if hint := did_you_mean(key, _keys(here)):
         return f"unknown key{hint}"
     if key == "tool" and here is Config:
         return "unknown key; rayimage.toml holds the tables without [tool.rayimage] in front of their names"
     elsewhere = next((place for place, table in tables.items() if key in _keys(table)), None)
-    where = {"": "the top level", "images": "images.NAME", "environments": "environments.NAME"}
+    where = {"": "the top level", "images": "images.NAME", "environments": "environments.NAME", "layers": "layers"}
     return f"unknown key; it belongs to {where[elsewhere]}" if elsewhere is not None else "unknown key"
 
 

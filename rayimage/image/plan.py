@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from rayimage.model.digest import Digest
+from rayimage.model.layering import Compression
 from rayimage.model.lock import LockedWheel
 from rayimage.model.platform import Platform
 
@@ -61,6 +62,8 @@ class ImagePlan:
     base_digest: Digest
     layers: tuple[LayerSpec, ...]
     config: ConfigChange
+    compression: Compression = "gzip"
+    """Of the layers that are made; the base's stay as they are."""
 
     @property
     def label(self) -> str:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-from typing import IO, cast
+import sys
+import zlib
+from typing import IO, Any, cast
 
 from rayimage.errors import ContentError
 from rayimage.model.content import ContentSource
@@ -22,7 +24,7 @@ _BLOCK = 1 << 20
 def validate(source: ContentSource, target: str) -> tuple[str, ...]:
     """Every mismatch in the image or index ``target`` of ``source``; an empty tuple when there is none.
 
-    Reads every byte. Gzip and plain layers are unpacked for their diffID; zstd layers are checked by digest only.
+    Reads every byte. Gzip, zstd and plain layers are unpacked for their diffID.
     """
     top = source.get_manifest(target)
     if isinstance(top, Manifest):
@@ -54,7 +56,7 @@ def _problems(source: ContentSource, manifest: Manifest) -> list[str]:
         try:
             with source.open_blob(layer) as stream:
                 found = _diff_id(cast("IO[bytes]", stream), layer.media_type)
-        except (ContentError, OSError, EOFError) as error:
+        except (ContentError, OSError, EOFError, zlib.error, _zstd().ZstdError) as error:
             problems.append(f"layer {layer.digest}: {error}")
             continue
         if found is not None and found != expected.hex:
@@ -63,12 +65,28 @@ def _problems(source: ContentSource, manifest: Manifest) -> list[str]:
 
 
 def _diff_id(stream: IO[bytes], media_type: str) -> str | None:
-    """The digest of the unpacked layer; None for a compression that is not looked into. Reads to the end."""
-    packed = media_type.endswith(("gzip",))
-    unpacked = gzip.GzipFile(fileobj=stream) if packed else stream
+    """The digest of the unpacked layer; None for a compression that is not known. Reads to the end."""
+    packed = media_type.endswith(("gzip", "zstd"))
+    unpacked = _unpacked(stream, media_type)
     digest = hashlib.sha256()
     while block := unpacked.read(_BLOCK):
         digest.update(block)
     while stream.read(_BLOCK):  # whatever follows the last gzip member, so that the blob's own digest is checked
         pass
     return digest.hexdigest() if packed or media_type.endswith("tar") else None
+
+
+def _unpacked(stream: IO[bytes], media_type: str) -> IO[bytes]:
+    if media_type.endswith("gzip"):
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
+    if not media_type.endswith("zstd"):
+        return stream
+    return cast("IO[bytes]", _zstd().ZstdFile(stream))
+
+
+def _zstd() -> Any:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    return zstd

@@ -12,7 +12,7 @@ from typing import Final
 
 from rayimage.errors import UsageError
 from rayimage.layers.code_tree import CodeTree
-from rayimage.layers.encode import Entry, encode
+from rayimage.layers.encode import Entry
 from rayimage.layers.layer import FileInLayer, Layer, key_of
 from rayimage.layers.names import fault_in
 from rayimage.layers.tar import DIRECTORY, REGULAR, SYMLINK, TarEntry
@@ -20,18 +20,26 @@ from rayimage.layers.writer import write_layer
 from rayimage.layers.zip_member import record_hash
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import InstallLayout
+from rayimage.model.layering import Compression
 
 __all__ = ["code_layer_key", "write_code_layer"]
 
 _BLOCK: Final = 1 << 20
 
 
-def code_layer_key(tree: CodeTree, workdir: str, layout: InstallLayout) -> Digest:
+def code_layer_key(tree: CodeTree, workdir: str, layout: InstallLayout, compression: Compression = "gzip") -> Digest:
     """The key of a tree's layer; reads every file. Raises UsageError when one cannot be read."""
-    return _key([_identity(_Source.at(tree.root, path)) for path in tree.files], workdir, layout)
+    return _key([_identity(_Source.at(tree.root, path)) for path in tree.files], workdir, layout, compression)
 
 
-def write_code_layer(tree: CodeTree, workdir: str, layout: InstallLayout, key: Digest, target: Path) -> Layer:
+def write_code_layer(  # noqa: PLR0913, PLR0917 - the parts of its key, the key and the file
+    tree: CodeTree,
+    workdir: str,
+    layout: InstallLayout,
+    key: Digest,
+    target: Path,
+    compression: Compression = "gzip",
+) -> Layer:
     """Copy ``tree`` to the absolute directory ``workdir`` of the image, in a new layer at ``target``.
 
     ``workdir`` and the directories in it belong to the layout's uid:gid, what lies above is left as the base has it
@@ -55,10 +63,10 @@ def write_code_layer(tree: CodeTree, workdir: str, layout: InstallLayout, key: D
             yield written.entry(path, layout)
             files.append(FileInLayer(path, written.record_hash))
             identities[sources[path].path] = written.identity
-        if _key([identities[path] for path in tree.files], workdir, layout) != key:
+        if _key([identities[path] for path in tree.files], workdir, layout, compression) != key:
             raise _changed(tree.root)
 
-    return write_layer(target, encode(entries()), files)
+    return write_layer(target, entries(), files, compression=compression)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +119,8 @@ class _Source:
             raise _changed(self.file)
 
 
-def _key(entries: list[list[str]], workdir: str, layout: InstallLayout) -> Digest:
-    return key_of("code", workdir=_checked(workdir), uid=layout.uid, gid=layout.gid, entries=entries)
+def _key(entries: list[list[str]], workdir: str, layout: InstallLayout, compression: Compression) -> Digest:
+    return key_of("code", compression, workdir=_checked(workdir), uid=layout.uid, gid=layout.gid, entries=entries)
 
 
 def _identity(source: _Source) -> list[str]:

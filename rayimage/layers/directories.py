@@ -20,12 +20,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from rayimage.layers.encode import Entry, encode
+from rayimage.layers.encode import Entry
 from rayimage.layers.layer import Layer, key_of
 from rayimage.layers.tar import DIRECTORY, TarEntry
 from rayimage.layers.writer import write_layer
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import DirectoryOwner, InstallLayout
+from rayimage.model.layering import Compression
 
 __all__ = ["directories_layer_key", "directories_of", "write_directories_layer"]
 
@@ -42,15 +43,18 @@ def directories_of(files: Iterable[str], layout: InstallLayout) -> set[str]:
     return found
 
 
-def directories_layer_key(directories: Mapping[str, DirectoryOwner]) -> Digest:
+def directories_layer_key(directories: Mapping[str, DirectoryOwner], compression: Compression = "gzip") -> Digest:
     """The key of a layer that states ``directories``."""
-    return key_of("directories", entries=[[path, o.mode, o.uid, o.gid] for path, o in sorted(directories.items())])
+    entries = [[path, owner.mode, owner.uid, owner.gid] for path, owner in sorted(directories.items())]
+    return key_of("directories", compression, entries=entries)
 
 
-def write_directories_layer(directories: Mapping[str, DirectoryOwner], target: Path) -> Layer:
+def write_directories_layer(
+    directories: Mapping[str, DirectoryOwner], target: Path, compression: Compression = "gzip"
+) -> Layer:
     """State mode and owner of directories that are there already; writes no file."""
     headers = (
         TarEntry(path=path, kind=DIRECTORY, uid=owner.uid, gid=owner.gid, permissions=owner.mode)
         for path, owner in sorted(directories.items())
     )
-    return write_layer(target, encode(map(Entry, headers)))
+    return write_layer(target, map(Entry, headers), compression=compression)

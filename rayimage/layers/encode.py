@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -57,7 +57,7 @@ class Entry:
     crc: int | None = None
 
 
-def encode(entries: Iterable[Entry], *, gzip: bool = True) -> Iterator[Piece]:
+def encode(entries: Iterable[Entry], *, gzip: bool = True) -> Generator[Piece, None, None]:
     """The archive of ``entries``, in pieces of a few hundred KiB; without ``gzip`` only the tar."""
     encoder = _Encoder(gzip=gzip)
     for entry in entries:

@@ -9,8 +9,10 @@ from typing import Final
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
+from rayimage.layers.zstd_frames import zstd_identity
 from rayimage.model.descriptor import Descriptor
 from rayimage.model.digest import Digest
+from rayimage.model.layering import Compression
 from rayimage.model.manifest import canonical_json
 
 __all__ = ["LAYER_FORMAT", "FileInLayer", "Layer", "WheelMetadata", "WheelOnDisk", "key_of"]
@@ -74,6 +76,8 @@ class WheelOnDisk:
     digest: Digest
 
 
-def key_of(kind: str, **parts: object) -> Digest:
-    """The key of a layer of ``kind``: a digest of JSON ``parts`` and of the layer format."""
+def key_of(kind: str, compression: Compression, **parts: object) -> Digest:
+    """The key of a layer of ``kind``: a digest of JSON ``parts``, of the layer format, and of what zstd depends on."""
+    if compression == "zstd":
+        parts["zstd"] = zstd_identity()
     return Digest.of(canonical_json({"format": LAYER_FORMAT, "kind": kind, **parts}))

@@ -7,23 +7,27 @@ from pathlib import Path
 
 from rayimage.errors import UsageError
 from rayimage.layers.directories import directories_of
-from rayimage.layers.encode import Entry, encode
+from rayimage.layers.encode import Entry
 from rayimage.layers.layer import Layer, key_of
 from rayimage.layers.names import WHITEOUT, fault_in
 from rayimage.layers.tar import DIRECTORY, REGULAR, TarEntry
 from rayimage.layers.writer import write_layer
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import InstallLayout
+from rayimage.model.layering import Compression
 
 __all__ = ["removal_layer_key", "write_removal_layer"]
 
 
-def removal_layer_key(paths: Iterable[str], layout: InstallLayout) -> Digest:
+def removal_layer_key(paths: Iterable[str], layout: InstallLayout, compression: Compression = "gzip") -> Digest:
     """The key of a layer that removes ``paths``, in whatever order; raises UsageError like ``write_removal_layer``."""
-    return key_of("removal", paths=_outermost(paths), roots=sorted(layout.roots), uid=layout.uid, gid=layout.gid)
+    roots = sorted(layout.roots)
+    return key_of("removal", compression, paths=_outermost(paths), roots=roots, uid=layout.uid, gid=layout.gid)
 
 
-def write_removal_layer(paths: Iterable[str], layout: InstallLayout, target: Path) -> Layer:
+def write_removal_layer(
+    paths: Iterable[str], layout: InstallLayout, target: Path, compression: Compression = "gzip"
+) -> Layer:
     """Remove files, or whole directories, of lower layers: absolute ``paths`` become ``.wh.<name>`` beside them.
 
     A layer of its own below those that write the new files, because a whiteout must not meet a file of its own layer.
@@ -37,7 +41,7 @@ def write_removal_layer(paths: Iterable[str], layout: InstallLayout, target: Pat
     directories = directories_of(outermost, layout)
     kinds = dict.fromkeys(whiteouts, REGULAR) | dict.fromkeys(directories, DIRECTORY)
     headers = (TarEntry(path=path, kind=kind, uid=layout.uid, gid=layout.gid) for path, kind in sorted(kinds.items()))
-    return write_layer(target, encode(map(Entry, headers)))
+    return write_layer(target, map(Entry, headers), compression=compression)
 
 
 def _outermost(paths: Iterable[str]) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
@@ -11,16 +11,17 @@ from typing import Final
 from rayimage.layers.ahead import THREADS, ahead
 from rayimage.layers.clashes import find_clashes
 from rayimage.layers.directories import directories_of
-from rayimage.layers.encode import Entry, encode
+from rayimage.layers.encode import Entry
 from rayimage.layers.layer import Layer, WheelOnDisk, key_of
 from rayimage.layers.tar import DIRECTORY, TarEntry
 from rayimage.layers.wheel_install import InstalledFile, plan_wheel
 from rayimage.layers.wheel_metadata import read_metadata
-from rayimage.layers.wheel_source import open_wheel
+from rayimage.layers.wheel_source import Wheel, open_wheel
 from rayimage.layers.writer import write_layer
 from rayimage.layers.zip_member import Member, WrongRecord
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import InstallLayout
+from rayimage.model.layering import Compression
 
 __all__ = ["wheel_layer_key", "write_wheel_layer"]
 
@@ -30,9 +31,12 @@ _LARGE: Final = 1 << 20
 """Bytes from which a file is worth a thread; smaller ones are mostly work of the interpreter, which has one lock."""
 
 
-def wheel_layer_key(wheels: Sequence[tuple[str, Digest]], layout: InstallLayout) -> Digest:
+def wheel_layer_key(
+    wheels: Sequence[tuple[str, Digest]], layout: InstallLayout, compression: Compression = "gzip"
+) -> Digest:
     """The key of a layer of wheels (file name, sha256), in whatever order."""
-    return key_of("wheels", wheels=sorted((name, digest.hex) for name, digest in wheels), layout=asdict(layout))
+    listed = sorted((name, digest.hex) for name, digest in wheels)
+    return key_of("wheels", compression, wheels=listed, layout=asdict(layout))
 
 
 def write_wheel_layer(
@@ -40,6 +44,8 @@ def write_wheel_layer(
     layout: InstallLayout,
     target: Path,
     advance: Callable[[int], None] | None = None,
+    *,
+    compression: Compression = "gzip",
 ) -> Layer:
     """Install ``wheels`` into a new layer at ``target``.
 
@@ -52,34 +58,30 @@ def write_wheel_layer(
     disbelieved: set[str] = set()
     while True:
         try:
-            return _write(wheels, layout, target, advance, disbelieved)
+            with ExitStack() as stack:
+                opened = [
+                    stack.enter_context(open_wheel(wheel, trust_record=wheel.filename not in disbelieved))
+                    for wheel in sorted(wheels, key=lambda wheel: (wheel.filename, wheel.digest))
+                ]
+                packages = tuple(map(read_metadata, opened))
+                files = _planned(opened, layout)
+                entries = stack.enter_context(closing(_entries(files, layout)))
+                listed = [file.in_layer for file in files.values()]
+                layer = write_layer(target, entries, listed, compression=compression, advance=advance)
+                return replace(layer, packages=packages)
         except WrongRecord as wrong:  # noqa: PERF203 - once per wrong wheel
             disbelieved.add(wrong.wheel)
             advance = None  # what it heard so far was progress enough
 
 
-def _write(
-    wheels: Sequence[WheelOnDisk],
-    layout: InstallLayout,
-    target: Path,
-    advance: Callable[[int], None] | None,
-    disbelieved: set[str],
-) -> Layer:
-    with ExitStack() as stack:
-        planned, packages = [], []
-        for wheel in sorted(wheels, key=lambda wheel: (wheel.filename, wheel.digest)):
-            source = stack.enter_context(open_wheel(wheel, trust_record=wheel.filename not in disbelieved))
-            planned.append((wheel.filename, plan_wheel(source, layout)))
-            packages.append(read_metadata(source))
-        find_clashes([(name, [file.in_layer for file in files]) for name, files in planned])
-        # Of files with the same content the first wheel's is taken.
-        files = {file.path: file for _, installed in reversed(planned) for file in installed}
-        pieces = encode(_entries(files, layout))
-        layer = write_layer(target, pieces, [file.in_layer for file in files.values()], advance)
-        return replace(layer, packages=tuple(packages))
+def _planned(wheels: Sequence[Wheel], layout: InstallLayout) -> dict[str, InstalledFile]:
+    """What the wheels install, by path; of files with the same content the first wheel's is taken."""
+    planned = [(wheel.filename, plan_wheel(wheel, layout)) for wheel in wheels]
+    find_clashes([(name, [file.in_layer for file in files]) for name, files in planned])
+    return {file.path: file for _, installed in reversed(planned) for file in installed}
 
 
-def _entries(files: dict[str, InstalledFile], layout: InstallLayout) -> Iterator[Entry]:
+def _entries(files: dict[str, InstalledFile], layout: InstallLayout) -> Generator[Entry, None, None]:
     """What the layer consists of, in order; the content of large files is made ready in threads meanwhile."""
     directories = directories_of(files, layout)
     paths = sorted([*files, *directories])

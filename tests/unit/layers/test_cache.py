@@ -12,7 +12,7 @@ import pytest
 from rayimage.cachedir import CacheDir, prune
 from rayimage.errors import ContentError, RayimageError, WheelError
 from rayimage.layers import FileInLayer, Layer, LayerCache
-from rayimage.layers.encode import Entry, encode
+from rayimage.layers.encode import Entry
 from rayimage.layers.tar import TarEntry
 from rayimage.layers.writer import write_layer
 from rayimage.model.digest import Digest
@@ -22,7 +22,7 @@ KEY = Digest.of(b"key")
 
 def write(target: Path, content: bytes = b"content") -> Layer:
     entry = Entry(TarEntry(path="/a/ü", size=len(content), uid=1, gid=2), [(b"", content)])
-    return write_layer(target, encode([entry]), [FileInLayer("/a/ü", "sha256=x"), FileInLayer("/a/link")])
+    return write_layer(target, [entry], [FileInLayer("/a/ü", "sha256=x"), FileInLayer("/a/link")])
 
 
 def test_what_was_built_is_found(tmp_path: Path) -> None:
