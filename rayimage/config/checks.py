@@ -43,7 +43,7 @@ PROMOTED_FROM = "promoted-from:"
 _GATES = ("signature", "sbom", "provenance")
 _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kKMG]i?B|B)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(kB|[KMG]i?B|B)")
 _UNITS = {"b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # What `uname -m` and Docker's older names call OCI's architectures.

@@ -6,6 +6,7 @@ import pytest
 
 from rayimage.config import load_project
 from rayimage.errors import ConfigError
+from rayimage.model.layering import Layering
 from rayimage.model.platform import Platform
 
 BASE = "rayproject/ray:2.55.1-py311"
@@ -142,6 +143,31 @@ def test_the_least_configuration(tmp_path):
     assert project.environments == {}
     assert (project.roles[0].code, project.roles[0].workdir) == ("copy", "/home/ray/app")
     assert (project.base_packages, project.allow_skew, project.roles[0].index) == ("prefer", (), {})
+    assert project.layering == Layering(max_layers=40, alone_from=8 << 20, bundles=None, compression="gzip")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("8MiB", 8 << 20),
+        ("1.5 kB", 1500),
+        ("0B", 0),
+        ("2GB", 2 * 10**9),
+        ("1kib", None),
+        ("1e3kB", None),
+        ("-1kB", None),
+    ],
+)
+def test_layering(tmp_path, text, size):
+    (tmp_path / "rayimage.toml").write_text(
+        f'base = "{BASE}"\ncompression = "zstd"\nlayers = {{ max = 9, alone-from = "{text}", bundles = 9 }}\n[images.head]\n'
+    )
+    if size is None:
+        with pytest.raises(ConfigError):
+            load_project(tmp_path)
+    else:
+        found = load_project(tmp_path).layering
+        assert found == Layering(max_layers=9, alone_from=size, bundles=9, compression="zstd")
 
 
 def test_a_role_can_refuse_the_common_project(tmp_path):
@@ -215,6 +241,20 @@ def test_the_table_must_be_a_table(tmp_path):
         ("code = 'wheels'", "code: must be 'copy', 'wheel' or 'none', not 'wheels'; did you mean 'wheel'?"),
         ("base-packages = 'pinn'", "base-packages: must be 'prefer' or 'pin', not 'pinn'; did you mean 'pin'?"),
         ("allow-skew = 'torch'", "allow-skew: must be a list, not a string"),
+        ("compression = 'zst'", "compression: must be 'gzip' or 'zstd', not 'zst'; did you mean 'zstd'?"),
+        ("layers = 40", "layers: must be a table, not an integer"),
+        ("layers = { maxx = 4 }", "layers.maxx: unknown key; did you mean 'max'?"),
+        ("layers = { max = 0 }", "layers.max: must be from 1 to 100, not 0"),
+        ("layers = { max = '40' }", "layers.max: must be a whole number, not a string"),
+        ("layers = { max = true }", "layers.max: must be a whole number, not a boolean"),
+        ("layers = { bundles = 101 }", "layers.bundles: must be from 1 to 100, not 101"),
+        ("layers = { max = 4, bundles = 5 }", "layers: 5 bundles are more than the 4 layers that max allows"),
+        (
+            "layers = { alone-from = '8 megs' }",
+            "layers.alone-from: must be a size such as '8MiB' or '500kB', not '8 megs'",
+        ),
+        ("layers = { alone-from = 8 }", "layers.alone-from: must be a string, not an integer"),
+        ("max = 3", "max: unknown key; it belongs to layers"),
         ("allow-skew = ['torch>=2']", "allow-skew[0]: must be the name of a package alone, not 'torch>=2'"),
         ("allow-skew = ['torch', 'Torch']", "allow-skew: lists 'torch' twice"),
         ("index = 'https://index.example.com'", "index: must be a table, not a string"),
@@ -284,6 +324,7 @@ def test_a_fault_at_the_top(tmp_path, line, found):
         (HEAD + "[images.GPU]\nbase = 'r'", "images.GPU: a name must be lower-case"),
         (HEAD + "repository = 'a/b'", "images.head.repository: unknown key; it belongs to the top level"),
         (HEAD + "reqirements = ['a']", "images.head.reqirements: unknown key; did you mean 'requirements'?"),
+        (HEAD + "compression = 'zstd'", "images.head.compression: unknown key; it belongs to the top level"),
         (HEAD + "base-packages = 'pin'", "images.head.base-packages: unknown key; it belongs to the top level"),
         (HEAD + "worker-groups = []", "images.head.worker-groups: must not be empty"),
         (HEAD + "requirements = ['no.in']", "images.head.requirements[0]: there is no file"),
