@@ -34,7 +34,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-_RUNS = 5
+_RUNS = 3
 
 
 def _now() -> float:

@@ -44,8 +44,8 @@ from rayimage.specs import RoleSpecs
 
 __all__ = ["BuildInput", "BuiltImage", "BuiltLayer", "DirectBuilder"]
 
-_LAYERS_AT_ONCE = 6
-"""Each has threads of its own for large files (layers/ahead.py), and needs up to 20 MB."""
+_LAYERS_AT_ONCE = 4
+"""Each has threads of its own for large files (layers/ahead.py), and needs up to 30 MB."""
 
 LAYER_KEY = "io.rayimage.layer.key"
 LAYER_DIFF_ID = "io.rayimage.layer.diff-id"

@@ -1,6 +1,6 @@
-"""A layer as zstd: one frame for each 2 MiB of the archive (RFC 8878 section 3 allows any number of them).
+"""A layer as zstd: one frame for each MiB of the archive (RFC 8878 section 3 allows any number of them).
 
-Frames, and not one stream by libzstd's own threads: each depends on its 2 MiB and nothing else, so the bytes are the
+Frames, and not one stream by libzstd's own threads: each depends on its MiB and nothing else, so the bytes are the
 same with any number of threads, memory is bounded, and a frame that says its size is unpacked straight into a buffer
 of that size. README.md beside this file has the measurements.
 """
@@ -17,7 +17,7 @@ from rayimage.layers.encode import Piece
 __all__ = ["zstd_frames", "zstd_identity"]
 
 _LEVEL: Final = 3
-_FRAME: Final = 1 << 21
+_FRAME: Final = 1 << 20
 
 
 def zstd_identity() -> list[int]:
@@ -33,16 +33,18 @@ def zstd_frames(pieces: Iterable[Piece]) -> Generator[Piece, None, None]:
 
 
 def _blocks(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    tar, read = bytearray(), 0
+    parts: list[bytes] = []
+    size = read = 0
     for piece in pieces:
-        tar += piece.tar
+        tar = memoryview(piece.tar)
         read += piece.read
-        while len(tar) >= _FRAME:
-            yield Piece(bytes(tar[:_FRAME]), b"", read)
-            read = 0
-            del tar[:_FRAME]
-    if tar:
-        yield Piece(bytes(tar), b"", read)
+        while size + len(tar) >= _FRAME:
+            yield Piece(b"".join([*parts, tar[: _FRAME - size]]), b"", read)
+            tar, parts, size, read = tar[_FRAME - size :], [], 0, 0
+        parts.append(bytes(tar))
+        size += len(tar)
+    if size:
+        yield Piece(b"".join(parts), b"", read)
 
 
 def _compressed(block: Piece) -> Iterator[Piece]:

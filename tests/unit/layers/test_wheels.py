@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import tracemalloc
 import warnings
 import zipfile
@@ -184,6 +185,52 @@ def test_the_fallback_to_zlib_gives_the_same_layer(tmp_path: Path, monkeypatch: 
     fast = layer_of(tmp_path, wheel)
     monkeypatch.setitem(sys.modules, "isal", None)
     assert layer_of(tmp_path, wheel).descriptor == fast.descriptor
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_bytes_do_not_depend_on_threads(compression: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = os.urandom(6 << 20)
+    large = {f"demo/large{n}.so": noise[n << 20 :] + bytes(n << 19) for n in range(6)}
+    wheel = make_wheel(tmp_path, FILES | large | {"demo/stored.so": noise}, stored=("demo/stored.so",))
+    layers = []
+    for threads in (1, 2, 5):
+        for room in ("wheels", "zip_member", "zstd_frames"):
+            monkeypatch.setattr(f"rayimage.layers.{room}.THREADS", threads)
+        layers.append(write_wheel_layer([wheel], LAYOUT, tmp_path / "layer", compression=compression))
+    assert layers[0] == layers[1] == layers[2]
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+def test_damage_in_a_large_file_ends_every_thread(
+    compression: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for room in ("wheels", "zip_member", "zstd_frames"):
+        monkeypatch.setattr(f"rayimage.layers.{room}.THREADS", 3)
+    files = {f"demo/large{n}.so": bytes(9 << 20) for n in range(4)}
+    whole = wheel_files(files)
+    data = bytearray(zipped(whole))
+    at = data.index(b"demo/large1.so") + len("demo/large1.so") + 3000
+    data[at : at + 100] = os.urandom(100)
+    before = threading.active_count()
+    with pytest.raises(WheelError, match=r"large1\.so"):
+        write_wheel_layer([on_disk(tmp_path, bytes(data))], LAYOUT, tmp_path / "layer", compression=compression)
+    assert threading.active_count() == before
+    assert not (tmp_path / "layer").exists()
+
+
+def test_a_full_disk_ends_every_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for room in ("wheels", "zip_member", "zstd_frames"):
+        monkeypatch.setattr(f"rayimage.layers.{room}.THREADS", 3)
+    wheel = make_wheel(tmp_path, {f"demo/large{n}.so": os.urandom(6 << 20) for n in range(3)})
+    before = threading.active_count()
+
+    def full(_count: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write_wheel_layer([wheel], LAYOUT, tmp_path / "layer", full)
+    assert threading.active_count() == before
+    assert not (tmp_path / "layer").exists()
 
 
 def test_bundles_do_not_depend_on_order(tmp_path: Path) -> None:
