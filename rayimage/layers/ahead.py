@@ -17,8 +17,8 @@ __all__ = ["THREADS", "ahead"]
 Item = TypeVar("Item")
 
 _MAX_THREADS: Final = 4
-"""For one layer; several are made at once. More would wait for the thread that hashes the archive: inflating and hashing
-a file takes about three times as long as that."""
+"""For one layer; several are made at once. More would wait for the thread that hashes the archive: inflating and
+hashing a file takes about three times as long as that."""
 _WAITING: Final = 2
 """Items of one job that wait to be taken: what bounds the memory, as a job may have any number of them."""
 

@@ -8,7 +8,7 @@ import zlib
 from importlib.util import find_spec
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rayimage.layers import encode as module
@@ -91,6 +91,7 @@ def test_own_compression_is_the_one_it_has_always_been() -> None:
 
 
 @pytest.mark.skipif(find_spec("zlib_ng") is None, reason="needs the package zlib-ng")
+@settings(deadline=None)
 @given(st.binary(max_size=3000), st.sampled_from([b"", b"\0", b"path/of/a/file "]), st.integers(0, 300))
 def test_another_zlib_gives_the_same_bytes(data: bytes, repeated: bytes, times: int) -> None:
     from zlib_ng import zlib_ng
@@ -102,6 +103,7 @@ def test_another_zlib_gives_the_same_bytes(data: bytes, repeated: bytes, times: 
         assert whole(entries)[1] == usual
 
 
+@settings(deadline=None)
 @given(
     st.binary(max_size=2048)
     | st.builds(lambda b, n: (b * n)[:2048], st.binary(min_size=1, max_size=9), st.integers(1, 2048))
