@@ -54,6 +54,7 @@ def test_bundles_are_the_ones_they_have_always_been() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(1, 60))
 def test_every_wheel_is_packed_once_within_the_budget_in_whatever_order(rng: random.Random, budget: int) -> None:
     shuffled = LOCK.copy()
@@ -64,6 +65,7 @@ def test_every_wheel_is_packed_once_within_the_budget_in_whatever_order(rng: ran
     assert sorted(w.name for layer in packed for w in layer) == sorted(w.name for w in LOCK)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(range(len(LOCK))), st.integers(1, 60))
 def test_another_version_changes_one_layer(index: int, budget: int) -> None:
     changed = [replace(w, version=Version("2.0"), filename="new") if n == index else w for n, w in enumerate(LOCK)]
