@@ -12,31 +12,67 @@ from packaging.utils import NormalizedName
 from packaging.version import Version
 
 from rayimage.cachedir import CacheDir, Kind
+from rayimage.errors import RayimageError
 from rayimage.files import write_atomic
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import DirectoryOwner, Distribution, InstalledFile, InstallLayout, Inventory
 from rayimage.model.platform import Platform
 
-__all__ = ["FORMAT", "from_json", "load_inventory", "store_inventory", "to_json"]
+__all__ = [
+    "FORMAT",
+    "decode_inventory",
+    "encode_inventory",
+    "from_json",
+    "keep_inventory",
+    "load_inventory",
+    "store_inventory",
+    "to_json",
+]
 
 FORMAT: Final = 4
 """To be raised with every change of what an inventory says about the same image, not only of its form."""
+
+
+_MOST_BYTES: Final = 512 << 20
+"""Inflated: it may come from a registry. That of a large Ray image has a fiftieth of it."""
 
 
 def load_inventory(cache_dir: Path, image: Digest) -> Inventory | None:
     """The inventory of ``image``, or None when there is none, or none that can be used."""
     path = _path(cache_dir, image)
     try:
-        inventory = from_json(json.loads(gzip.decompress(path.read_bytes())))
-    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError, AttributeError):
+        raw = path.read_bytes()
+    except OSError:
         return None
-    return inventory if inventory.image == image and CacheDir(cache_dir).use(path) else None
+    inventory = decode_inventory(raw, image)
+    return inventory if inventory and CacheDir(cache_dir).use(path) else None
 
 
 def store_inventory(cache_dir: Path, inventory: Inventory) -> None:
     """Keep ``inventory``; raises OSError."""
+    keep_inventory(cache_dir, inventory.image, encode_inventory(inventory))
+
+
+def keep_inventory(cache_dir: Path, image: Digest, raw: bytes) -> None:
+    """Keep the inventory of ``image`` that is encoded already; raises OSError."""
+    write_atomic(_path(cache_dir, image), raw)
+
+
+def encode_inventory(inventory: Inventory) -> bytes:
+    """The inventory as the bytes of a file."""
     data = json.dumps(to_json(inventory), sort_keys=True, separators=(",", ":")).encode()
-    write_atomic(_path(cache_dir, inventory.image), gzip.compress(data, compresslevel=1, mtime=0))
+    return gzip.compress(data, compresslevel=1, mtime=0)
+
+
+def decode_inventory(raw: bytes, image: Digest) -> Inventory | None:
+    """The inventory in a file's bytes; None when it is damaged, of another format, or not of ``image``."""
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        data = inflater.decompress(raw, _MOST_BYTES)
+        inventory = from_json(json.loads(data)) if inflater.eof else None
+    except (zlib.error, ValueError, KeyError, TypeError, AttributeError, RecursionError, RayimageError):
+        return None
+    return inventory if inventory and inventory.image == image else None
 
 
 def _path(cache_dir: Path, image: Digest) -> Path:
@@ -100,6 +136,6 @@ def _distribution_from_json(data: dict[str, Any]) -> Distribution:
         version=Version(data["version"]),
         requires=tuple(data["requires"]),
         installer=data["installer"],
-        files=tuple(InstalledFile(path, record_hash) for path, record_hash in data["files"]),
+        files=tuple(map(InstalledFile._make, data["files"])),
         dist_info=data["dist-info"],
     )

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Final
 
+from rayimage.base.inventory import BaseCache
 from rayimage.base.resolve import OpenRepository, SourceRepository
 from rayimage.cachedir import CacheDir
 from rayimage.errors import ContentError
@@ -31,25 +32,31 @@ _CONFIG_LIMIT: Final = 16 << 20
 class RememberedBases:
     """Repositories that bases are read from, their small parts kept in ``directory`` if one is given.
 
+    ``shared`` may have what the directory has not; whatever it says is compared with the digest.
+
     Within one command a tag means one image, also if it moves meanwhile: roles on the same base get the same.
     """
 
-    def __init__(self, open_repository: OpenRepository, directory: Path | None) -> None:
+    def __init__(
+        self, open_repository: OpenRepository, directory: Path | None, shared: BaseCache | None = None
+    ) -> None:
         self._open = open_repository
         self._directory = directory
+        self._shared = shared
         self._opened: dict[Reference, _Remembered] = {}
 
     def open(self, name: Reference) -> SourceRepository:
         """The repository of ``name``."""
         if name not in self._opened:
-            self._opened[name] = _Remembered(self._open(name), self._directory)
+            self._opened[name] = _Remembered(self._open(name), self._directory, self._shared)
         return self._opened[name]
 
 
 class _Remembered:
-    def __init__(self, repository: SourceRepository, directory: Path | None) -> None:
+    def __init__(self, repository: SourceRepository, directory: Path | None, shared: BaseCache | None) -> None:
         self._repository = repository
         self._directory = directory
+        self._shared = shared
         self._seen: dict[str, Manifest | Index] = {}
 
     def find_manifest(self, target: str) -> Manifest | Index | None:
@@ -64,17 +71,17 @@ class _Remembered:
     def open_blob(self, descriptor: Descriptor) -> AbstractContextManager[ByteStream]:
         if descriptor.media_type not in _CONFIGS or descriptor.size > _CONFIG_LIMIT:
             return self._repository.open_blob(descriptor)
-        data = self._load(descriptor.digest)
+        data = self._find(descriptor.digest)
         if data is None:
             with self._repository.open_blob(descriptor) as stream:
                 data = b"".join(iter(lambda: stream.read(1 << 16), b""))
-            self._store(descriptor.digest, data)
+        self._store(descriptor.digest, data)
         return io.BytesIO(data)
 
     def _known(self, target: str) -> Manifest | Index | None:
         if target in self._seen or not target.startswith("sha256:"):
             return self._seen.get(target)
-        data = self._load(Digest.parse(target))
+        data = self._find(Digest.parse(target))
         if data is None:
             return None
         with suppress(ContentError):
@@ -86,6 +93,12 @@ class _Remembered:
             self._seen[target] = manifest
             self._store(manifest.digest, manifest.raw)
         return manifest
+
+    def _find(self, digest: Digest) -> bytes | None:
+        found = self._load(digest)
+        if found is None and self._shared is not None:
+            found = self._shared.document(digest)
+        return found if found is not None and Digest.of(found) == digest else None
 
     def _load(self, digest: Digest) -> bytes | None:
         """What was kept under ``digest``; None when there is nothing, or something else by now."""

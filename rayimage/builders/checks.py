@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Final
+
+from packaging.utils import NormalizedName
 
 from rayimage.errors import ConfigError, WheelError
 from rayimage.layers import CodeTree, FileInLayer, find_clashes
@@ -26,8 +29,7 @@ def check_layers(layers: Sequence[tuple[str, Sequence[FileInLayer]]], inventory:
     Same path and same content is no clash: namespace packages ship the same ``__init__.py``.
     """
     find_clashes(layers)
-    kept = _owners(inventory, lock)
-    directories = directories_of(kept, inventory.layout) | inventory.layout.roots
+    kept, directories = _kept(inventory, frozenset(move.name for move in lock.moves))
     for title, files in layers:
         for file in files:
             _check_parents(title, file.path, inventory, kept)
@@ -58,14 +60,17 @@ def check_no_passwords(tree: CodeTree, specs: Iterable[str]) -> None:
         )
 
 
-def _owners(inventory: Inventory, lock: RoleLock) -> dict[str, tuple[str, str]]:
-    replaced = {move.name for move in lock.moves}
-    return {
-        file.path: (f"{dist.name} {dist.version}", file.record_hash)
-        for dist in inventory.distributions
-        if dist.name not in replaced
-        for file in dist.files
-    }
+@lru_cache(maxsize=8)
+def _kept(
+    inventory: Inventory, replaced: frozenset[NormalizedName]
+) -> tuple[Mapping[str, tuple[str, str]], frozenset[str]]:
+    """The base's files with owner and hash, and its directories; roles on the same base mostly share them."""
+    kept: dict[str, tuple[str, str]] = {}
+    for dist in inventory.distributions:
+        if dist.name not in replaced:
+            owner = f"{dist.name} {dist.version}"
+            kept.update((path, (owner, record_hash)) for path, record_hash in dist.files)
+    return kept, frozenset(directories_of(kept, inventory.layout)) | inventory.layout.roots
 
 
 def _check_parents(title: str, path: str, inventory: Inventory, kept: Mapping[str, tuple[str, str]]) -> None:

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from rayimage.base import ResolvedBase
 from rayimage.builders.checks import check_layers
+from rayimage.builders.inputs import BuildInput
 from rayimage.builders.project_wheel import build_project_wheel
+from rayimage.builders.remote_cache import KnownLayer, Record, RemoteCache, marked
+from rayimage.builders.remote_layers import RemoteLayers, checked_by
 from rayimage.builders.wheelhouse import Wheelhouse
-from rayimage.errors import WheelError
+from rayimage.errors import ContentError, WheelError
 from rayimage.image.assemble import AddedLayer, AssembledImage, assemble
 from rayimage.image.plan import ImagePlan, LayerKind, LayerSpec
 from rayimage.layers import (
-    CodeTree,
     Layer,
     LayerCache,
     WheelMetadata,
@@ -36,59 +38,45 @@ from rayimage.layers import (
 from rayimage.model.content import Blob, ByteStream
 from rayimage.model.descriptor import Descriptor
 from rayimage.model.digest import Digest
-from rayimage.model.inventory import Inventory
-from rayimage.model.lock import RoleLock
 from rayimage.model.manifest import Manifest
 from rayimage.model.progress import SILENT, Progress, Task
-from rayimage.specs import RoleSpecs
 
 __all__ = ["BuildInput", "BuiltImage", "BuiltLayer", "DirectBuilder"]
 
 _LAYERS_AT_ONCE = 4
 """Each has threads of its own for large files (layers/ahead.py), and needs up to 30 MB."""
 
-LAYER_KEY = "io.rayimage.layer.key"
-LAYER_DIFF_ID = "io.rayimage.layer.diff-id"
-"""Annotations of a layer's descriptor: they let a later build know the layer from the manifest alone."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildInput:
-    """A plan and what it was made from."""
-
-    plan: ImagePlan
-    base: ResolvedBase
-    inventory: Inventory
-    lock: RoleLock
-    project: Path
-    tree: CodeTree | None
-    indexes: tuple[str, ...] = field(default=(), repr=False)
-    """Package indexes that the specs name, as uv writes them: ``URL`` or ``name=URL``."""
-    accounts: tuple[str, ...] = field(default=(), repr=False)
-    """Other URLs of the specs with credentials in them."""
-    specs: RoleSpecs | None = field(default=None, repr=False)
-    """What the role asks for; None where there is nothing to hold the image against."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltLayer:
-    """A layer of a built image; ``cached`` when it did not have to be made."""
+    """A layer of a built image; ``cached`` when it did not have to be made.
+
+    ``remote``: nor is it on this machine, the registry has it. ``record`` is None when nobody had to know it.
+    """
 
     kind: LayerKind
     title: str
     descriptor: Descriptor
     cached: bool
+    remote: bool = False
+    key: Digest | None = None
+    diff_id: Digest | None = None
+    record: Record | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltImage:
-    """An image and everything needed to send it; ``packages`` are what the wheels in it say about themselves."""
+    """An image and everything needed to send it.
+
+    ``packages`` are what the wheels in it say about themselves; None when only an earlier build of the same lock, which
+    checked them, knew that.
+    """
 
     plan: ImagePlan
     image: AssembledImage
     layers: tuple[BuiltLayer, ...]
     blobs: tuple[Blob, ...]
-    packages: tuple[WheelMetadata, ...] = ()
+    packages: tuple[WheelMetadata, ...] | None = ()
 
     @property
     def manifest(self) -> Manifest:
@@ -96,22 +84,33 @@ class BuiltImage:
         return self.image.manifest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Made:
+    """A layer that is here or, ``remote``, in the registry; ``blob`` reads it either way."""
+
     spec: LayerSpec
-    layer: Layer
+    blob: Blob
+    diff_id: Digest
+    record: Record | None
     cached: bool
-    write: Callable[[Path], Layer]
-    """Makes the layer again, should its file in the cache be damaged."""
+    remote: bool = False
 
 
 class DirectBuilder:
-    """Executes plans with a layer cache and a wheelhouse."""
+    """Executes plans with a layer cache, a wheelhouse and, perhaps, a registry that has layers already."""
 
-    def __init__(self, cache: LayerCache, wheelhouse: Wheelhouse, progress: Progress = SILENT) -> None:
+    def __init__(
+        self,
+        cache: LayerCache,
+        wheelhouse: Wheelhouse,
+        progress: Progress = SILENT,
+        *,
+        remote: RemoteCache | None = None,
+    ) -> None:
         self._cache = cache
         self._wheelhouse = wheelhouse
         self._progress = progress
+        self._remote = remote
         self._tasks: dict[Digest, Task] = {}
 
     def build(self, inputs: Sequence[BuildInput]) -> tuple[BuiltImage, ...]:
@@ -119,24 +118,25 @@ class DirectBuilder:
 
         Raises WheelError (hash, path, clash, platform), RegistryError or LockError (a wheel cannot be fetched).
         """
+        remote = RemoteLayers.find(self._remote, inputs, self._cache)
         work = [(item, spec) for item in inputs for spec in item.plan.layers]
         specs = {spec.key: spec for _, spec in work if spec.key}
         self._tasks = {key: self._progress.task(_short(spec.title), spec.size_hint) for key, spec in specs.items()}
         # Biggest first: the longest job must not be the last to start.
         order = sorted(range(len(work)), key=lambda n: -work[n][1].size_hint)
         with ThreadPoolExecutor(max_workers=min(_LAYERS_AT_ONCE, os.cpu_count() or 2)) as pool:
-            futures = {n: pool.submit(self._make, *work[n]) for n in order}
+            futures = {n: pool.submit(self._make, *work[n], remote) for n in order}
             try:
                 made = [futures[n].result() for n in range(len(work))]
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         by_input = iter(made)
-        return tuple(self._assemble(item, [next(by_input) for _ in item.plan.layers]) for item in inputs)
+        return tuple(self._assemble(item, [next(by_input) for _ in item.plan.layers], remote) for item in inputs)
 
-    def _make(self, item: BuildInput, spec: LayerSpec) -> _Made:
+    def _make(self, item: BuildInput, spec: LayerSpec, remote: RemoteLayers) -> _Made:
         if spec.kind is LayerKind.WHEELS:
-            return self._cached(spec, partial(self._write_wheels, item, spec))
+            return self._wheels(item, spec, remote)
         compression = item.plan.compression
         if spec.kind is LayerKind.REMOVAL:
             return self._cached(
@@ -157,12 +157,40 @@ class DirectBuilder:
     def _cached(self, spec: LayerSpec, write: Callable[[Path], Layer]) -> _Made:
         assert spec.key is not None  # noqa: S101
         layer = self._cache.get(spec.key)
-        if layer is not None:
-            self._task(spec).done("cached")
-            return _Made(spec, layer, cached=True, write=write)
-        layer = self._cache.build(spec.key, write)
-        self._task(spec).done(f"{layer.descriptor.size} bytes")
-        return _Made(spec, layer, cached=False, write=write)
+        cached = layer is not None
+        layer = layer or self._cache.build(spec.key, write)
+        self._task(spec).done("cached" if cached else f"{layer.descriptor.size} bytes")
+        blob = Blob(
+            descriptor=marked(layer.descriptor, spec.key, layer.diff_id),
+            open=partial(self._cache.open, layer),
+            mend=partial(self._cache.mend, layer, spec.key, write),
+        )
+        record = Record(layer.files, layer.packages)
+        return _Made(spec=spec, blob=blob, diff_id=layer.diff_id, record=record, cached=cached)
+
+    def _wheels(self, item: BuildInput, spec: LayerSpec, remote: RemoteLayers) -> _Made:
+        write = partial(self._write_wheels, item, spec)
+        known = remote.layers.get(spec.key) if spec.key else None
+        if known is None:
+            return self._cached(spec, write)
+        self._task(spec).done("in the registry")
+        opened = partial(self._open_again, spec, known, write)
+        blob = Blob(descriptor=known.descriptor, open=opened, origin=known.place)
+        record = remote.records.get(known.key)
+        return _Made(spec=spec, blob=blob, diff_id=known.diff_id, record=record, cached=True, remote=True)
+
+    @contextmanager
+    def _open_again(self, spec: LayerSpec, known: KnownLayer, write: Callable[[Path], Layer]) -> Iterator[ByteStream]:
+        """A layer that the registry had a moment ago, and has no more: it is made after all."""
+        layer = self._cache.build(known.key, write)
+        if (layer.descriptor.digest, layer.diff_id) != (known.descriptor.digest, known.diff_id):
+            raise ContentError(
+                f"layer {known.descriptor.digest} of {_short(spec.title)} is not what it was said to be",
+                why=f"{known.place} has it under a key that stands for layer {layer.descriptor.digest}",
+                fix="run the command again with --no-cache-from, and find out who wrote that",
+            )
+        with self._cache.open(layer) as stream:
+            yield stream
 
     def _write_wheels(self, item: BuildInput, spec: LayerSpec, target: Path) -> Layer:
         task = self._task(spec)
@@ -194,42 +222,45 @@ class DirectBuilder:
         known = replace(spec, title=wheel.filename, key=key)
         return self._cached(known, partial(write_wheel_layer, [wheel], layout, compression=compression))
 
-    def _assemble(self, item: BuildInput, made: Sequence[_Made]) -> BuiltImage:
-        check_layers([(_short(m.spec.title), m.layer.files) for m in made], item.inventory, item.lock)
-        added = [_added(m) for m in made]
-        image = assemble(item.base.manifest, item.base.config, added, item.plan.config)
+    def _assemble(self, item: BuildInput, made: Sequence[_Made], remote: RemoteLayers) -> BuiltImage:
+        # Layers whose files nobody read were compared with each other and with the base by an earlier build.
+        check_layers([(_short(m.spec.title), m.record.files) for m in made if m.record], item.inventory, item.lock)
+        image = assemble(item.base.manifest, item.base.config, [_added(m) for m in made], item.plan.config)
         layers = [
             BuiltLayer(kind=LayerKind.BASE, title=item.plan.base, descriptor=descriptor, cached=True)
             for descriptor in image.manifest.layers[: len(item.base.manifest.layers)]
         ]
-        layers += [
-            BuiltLayer(kind=m.spec.kind, title=m.spec.title, descriptor=a.descriptor, cached=m.cached)
-            for m, a in zip(made, added, strict=True)
-        ]
+        layers += [_built(m) for m in made]
         blobs = (
             *_base_blobs(item.base, image),
-            *(self._blob(m, a.descriptor) for m, a in zip(made, added, strict=True)),
+            *(m.blob for m in made),
             _bytes_blob(image.manifest.config, image.config.raw),
         )
-        packages = tuple(package for m in made for package in m.layer.packages)
+        records = [m.record for m in made if m.record]
+        packages: tuple[WheelMetadata, ...] | None = tuple(package for record in records for package in record.packages)
+        if len(records) < len(made):
+            packages = remote.packages.get(checked_by(item))
         return BuiltImage(plan=item.plan, image=image, layers=tuple(layers), blobs=blobs, packages=packages)
-
-    def _blob(self, made: _Made, descriptor: Descriptor) -> Blob:
-        assert made.spec.key is not None  # noqa: S101
-        return Blob(
-            descriptor=descriptor,
-            open=partial(self._cache.open, made.layer),
-            mend=partial(self._cache.mend, made.layer, made.spec.key, made.write),
-        )
 
 
 def _added(made: _Made) -> AddedLayer:
-    layer = made.layer
-    annotations = {LAYER_DIFF_ID: str(layer.diff_id)} | ({LAYER_KEY: str(made.spec.key)} if made.spec.key else {})
     return AddedLayer(
-        descriptor=layer.descriptor.annotated(**annotations),
-        diff_id=layer.diff_id,
+        descriptor=made.blob.descriptor,
+        diff_id=made.diff_id,
         created_by=f"rayimage {made.spec.kind.value}: {made.spec.title}",
+    )
+
+
+def _built(made: _Made) -> BuiltLayer:
+    return BuiltLayer(
+        kind=made.spec.kind,
+        title=made.spec.title,
+        descriptor=made.blob.descriptor,
+        cached=made.cached,
+        remote=made.remote,
+        key=made.spec.key,
+        diff_id=made.diff_id,
+        record=made.record,
     )
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Literal
+
+from packaging.utils import NormalizedName
 
 from rayimage import __version__
 from rayimage.builders.source import SourceInfo
@@ -27,7 +30,7 @@ from rayimage.model.inventory import InstallLayout, Inventory
 from rayimage.model.layering import Compression, Layering
 from rayimage.model.lock import LockedWheel, RoleLock
 
-__all__ = ["RoleSettings", "plan_image", "removed_paths"]
+__all__ = ["RoleSettings", "lock_digest", "plan_image", "removed_paths"]
 
 _SPARE_LAYERS = 8
 """Left free below the runtime's limit for the removal and code layers, and for whoever builds on the image."""
@@ -84,15 +87,22 @@ def removed_paths(inventory: Inventory, lock: RoleLock) -> tuple[str, ...]:
     environment goes, as with ``pip uninstall``, and nothing that a package which stays has, nor a directory above that.
     A package of the operating system or of a lower environment stays: the new one comes first on ``sys.path``.
     """
-    moved = {move.name for move in lock.moves}
+    moved = frozenset(move.name for move in lock.moves)
     if unknown := moved - inventory.by_name.keys():
         why = f"it replaces {', '.join(sorted(unknown))}, which the base does not have"
         raise LockError(f"the lock of {lock.role} does not fit its base", why=why, fix="run `rayimage lock`")
+    return _paths_of(inventory, moved)
+
+
+@lru_cache(maxsize=8)
+def _paths_of(inventory: Inventory, moved: frozenset[NormalizedName]) -> tuple[str, ...]:
+    if not moved:
+        return ()
     stays = {
         path
         for dist in inventory.distributions
         if dist.name not in moved
-        for path in (dist.dist_info, *(file.path for file in dist.files))
+        for path in (dist.dist_info, *(path for path, _ in dist.files))
     }
     spared = {*stays, *directories_of(stays, inventory.layout), *inventory.layout.roots}
     paths: set[str] = set()
@@ -105,10 +115,12 @@ def removed_paths(inventory: Inventory, lock: RoleLock) -> tuple[str, ...]:
 
 def _in_environment(path: str, layout: InstallLayout) -> bool:
     """Whether ``path`` lies where wheels are installed to, under a name that a layer can have."""
-    below = tuple(
-        f"{root}/" for root in (layout.prefix, layout.purelib, layout.platlib, layout.scripts, layout.headers)
-    )
-    return path.startswith(below) and not fault_in(path[1:])
+    return path.startswith(_places(layout)) and not fault_in(path[1:])
+
+
+@lru_cache(maxsize=8)
+def _places(layout: InstallLayout) -> tuple[str, ...]:
+    return tuple(f"{root}/" for root in (layout.prefix, layout.purelib, layout.platlib, layout.scripts, layout.headers))
 
 
 def _removal(inventory: Inventory, lock: RoleLock, compression: Compression) -> list[LayerSpec]:
@@ -117,8 +129,12 @@ def _removal(inventory: Inventory, lock: RoleLock, compression: Compression) -> 
         return []
     names = ", ".join(f"{move.name} {move.old}" for move in lock.moves)
     title = f"without the base's {names}"
-    key = removal_layer_key(paths, inventory.layout, compression)
+    key = _removal_key(paths, inventory.layout, compression)
     return [LayerSpec(kind=LayerKind.REMOVAL, title=title, key=key, paths=paths)]
+
+
+_removal_key = lru_cache(maxsize=8)(removal_layer_key)
+"""Roles on the same base mostly remove the same, which is thousands of files."""
 
 
 def _wheels(settings: RoleSettings, inventory: Inventory, lock: RoleLock) -> list[LayerSpec]:
@@ -161,10 +177,11 @@ def _directories(settings: RoleSettings, inventory: Inventory) -> list[LayerSpec
     layout, workdir = inventory.layout, settings.workdir
     along_code = {workdir, *map(str, PurePosixPath(workdir).parents)}
     below = (f"{layout.prefix}/", f"{workdir}/")
+    roots = layout.roots
     restated = {
         path: owner
         for path, owner in inventory.directories.items()
-        if path in layout.roots or path in along_code or path.startswith(below)
+        if path in roots or path in along_code or path.startswith(below)
     }
     if not restated:
         return []
@@ -180,7 +197,7 @@ def _labels(settings: RoleSettings, inventory: Inventory, lock: RoleLock, source
         "org.opencontainers.image.base.name": settings.base_name,
         "org.opencontainers.image.base.digest": str(inventory.image),
         "io.rayimage.role": settings.name,
-        "io.rayimage.lock": str(_lock_digest(lock)),
+        "io.rayimage.lock": str(lock_digest(lock)),
         "io.rayimage.version": __version__,
         "io.rayimage.python-version": str(inventory.python),
         **({"io.ray.ray-version": str(ray.version)} if ray else {}),
@@ -189,7 +206,7 @@ def _labels(settings: RoleSettings, inventory: Inventory, lock: RoleLock, source
     return dict(sorted((labels | dict(settings.labels)).items()))
 
 
-def _lock_digest(lock: RoleLock) -> Digest:
+def lock_digest(lock: RoleLock) -> Digest:
     """What is installed, by content: independent of where a wheel came from and of how the lock is written down."""
     lines = [f"{wheel.name}=={wheel.version} {wheel.digest}" for wheel in lock.wheels]
     lines += [f"-{move.name}=={move.old}" for move in lock.moves]

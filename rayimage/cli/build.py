@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,10 @@ from rayimage.cli.options import examples
 from rayimage.errors import UsageError
 
 if TYPE_CHECKING:
-    from rayimage.builders.direct import BuildInput
+    from rayimage.base import BaseCache
+    from rayimage.builders.inputs import BuildInput
     from rayimage.builders.publish import PublishedRole, Release
+    from rayimage.builders.remote_cache import RemoteCache
     from rayimage.config import Project
     from rayimage.kuberay import Emission
     from rayimage.model.reference import Reference
@@ -44,6 +47,12 @@ __all__ = ["command", "plan_project"]
     metavar="FILE",
     help="Write what was built to FILE, as --json prints it.",
 )
+@click.option(
+    "--no-cache-from", is_flag=True, help="Make every layer here, whatever the registry has; leave its cache as it is."
+)
+@click.option(
+    "--verify-cache", is_flag=True, help="Make every layer here, and compare with what the registry's cache has."
+)
 @click.option("--dry-run", is_flag=True, help="Stop after the plan, and write nothing.")
 @click.option("--no-emit", is_flag=True, help="Push, and leave the YAML alone.")
 @click.option("--diff", "with_diff", is_flag=True, help="Print what changes in the YAML.")
@@ -56,6 +65,8 @@ def command(
     output: str | None,
     builder: str,  # noqa: ARG001
     metadata_file: Path | None,
+    no_cache_from: bool,
+    verify_cache: bool,
     dry_run: bool,
     no_emit: bool,
     with_diff: bool,
@@ -65,25 +76,39 @@ def command(
     Locks first if nothing is locked yet. Prints the images' references, one a line.
     """
     from rayimage.cli.plan import show_plan
+    from rayimage.cli.remote import compare_with_cache, keep_in_cache, open_cache
     from rayimage.config import load_project
     from rayimage.kuberay import write_emissions
 
+    if verify_cache and (no_cache_from or output):
+        fix = "leave out --no-cache-from and --output"
+        raise UsageError("--verify-cache compares with the cache of the registry that is pushed to", fix=fix)
     project = load_project(app.directory)
     destination = Destination.choose(app, project, environment, output)
     destination.check_tag(tag, project)
     if dry_run:
-        show_plan(app, project)
+        show_plan(app, project, environment, ask_registry=destination.kind == "push" and not no_cache_from)
         return
     outputs = [path.resolve() for path in (destination.layout, metadata_file) if path]
-    inputs = plan_project(app, project, outputs)
-    release = _make(app, project, inputs)
-    tag = tag or release.name
-    references = destination.references(release, tag)
-    with app.progress.timed("emit"):
-        emissions = () if no_emit else _emissions(app, project, destination, references, inputs)
-    published = destination.send(app, release, tag)
-    with app.progress.timed("emit"):
-        write_emissions(emissions)
+    with ExitStack() as stack:
+        repository = destination.open_repository(app, project)
+        cache = None
+        if repository and not no_cache_from:
+            cache = stack.enter_context(open_cache(app, project, destination, repository, tag=tag))
+        believed = None if verify_cache else cache
+        inputs = plan_project(app, project, outputs, shared=believed)
+        release = _make(app, project, inputs, believed)
+        if verify_cache and cache:
+            compare_with_cache(app, cache, release)
+        tag = tag or release.name
+        references = destination.references(release, tag)
+        with app.progress.timed("emit"):
+            emissions = () if no_emit else _emissions(app, project, destination, references, inputs)
+        published = destination.send(app, release, tag, repository)
+        with app.progress.timed("emit"):
+            write_emissions(emissions)
+        if cache:
+            keep_in_cache(app, cache, release, inputs)
 
     metadata = _metadata(app, release, references, published, emissions)
     if metadata_file:
@@ -99,7 +124,12 @@ def command(
 
 
 def plan_project(
-    app: App, project: Project, outputs: Sequence[Path] = (), *, keep: bool = True
+    app: App,
+    project: Project,
+    outputs: Sequence[Path] = (),
+    *,
+    keep: bool = True,
+    shared: BaseCache | None = None,
 ) -> tuple[BuildInput, ...]:
     """Base, lock and plan of every role and platform.
 
@@ -109,7 +139,7 @@ def plan_project(
     from rayimage.cli.lock import keep_locks
     from rayimage.lock import Options
 
-    targets = stages.find_targets(app, project, pinned=True, remembered=True)
+    targets = stages.find_targets(app, project, pinned=True, remembered=True, shared=shared)
     requests = stages.requests_of(app, project, targets)
     locks = stages.read_locks(project, requests).usable()
     if locks is None:
@@ -122,7 +152,7 @@ def plan_project(
         return stages.with_accounts(stages.plan_targets(project, targets, locks, outputs), requests)
 
 
-def _make(app: App, project: Project, inputs: tuple[BuildInput, ...]) -> Release:
+def _make(app: App, project: Project, inputs: tuple[BuildInput, ...], cache: RemoteCache | None) -> Release:
     from rayimage.builders.direct import DirectBuilder
     from rayimage.builders.publish import release_of
     from rayimage.builders.simple_index import configured_indexes
@@ -135,7 +165,8 @@ def _make(app: App, project: Project, inputs: tuple[BuildInput, ...]) -> Release
     wheelhouse = Wheelhouse(
         app.cache_dir, indexes=configured_indexes(more=more), accounts=accounts, room=app.cache.room
     )
-    builder = DirectBuilder(LayerCache(app.cache_dir, app.cache.room), wheelhouse, app.progress)
+    layers = LayerCache(app.cache_dir, app.cache.room)
+    builder = DirectBuilder(layers, wheelhouse, app.progress, remote=cache)
     with app.progress.stage("layers"):
         built = builder.build(inputs)
         check_environments(app, project, inputs, built)
@@ -197,7 +228,7 @@ def _show(
     published: tuple[PublishedRole, ...],
     emissions: tuple[Emission, ...],
 ) -> None:
-    from rayimage.report.tables import show_built, summary
+    from rayimage.report.tables import reused, show_built, summary
 
     if app.quiet:
         return
@@ -205,6 +236,8 @@ def _show(
     images = [image for images in release.images.values() for image in images]
     show_built(app.err, images, outcomes, sent=destination.sent, unchanged=app.verbose)
     app.progress.note(summary(images, outcomes, sent=destination.sent, times=app.progress.times))
+    if text := reused(images, str(destination.repository)):
+        app.progress.note(text)
     for emission in emissions:
         app.progress.note(f"{app.shown(emission.file)}: {'updated' if emission.changed else 'up to date'}")
     changed = [app.shown(emission.file) for emission in emissions if emission.changed]

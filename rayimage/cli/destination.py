@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rayimage.builders.publish import PublishedRole, Release
     from rayimage.config import Project
     from rayimage.model.content import ContentStore
+    from rayimage.registry import Repository
 
 __all__ = ["Destination"]
 
@@ -75,7 +76,19 @@ class Destination:
             for role, top in release.tops.items()
         }
 
-    def send(self, app: App, release: Release, tag: str) -> tuple[PublishedRole, ...]:
+    def open_repository(self, app: App, project: Project) -> Repository | None:
+        """The repository to push to, None when there is none; with the right to mount what bases and caches have.
+
+        One for the whole command: its connections and its token serve the cache and the push. Nothing is asked yet.
+        """
+        if self.repository is None:
+            return None
+        bases = [role.base for role in project.roles if not role.base.startswith("oci:")]
+        names = {Reference.parse(text).name for text in (*bases, *project.cache_from)}
+        mountable = sorted(n for n in names if n.registry == self.repository.registry and n != self.repository)
+        return app.registries.open(self.repository, mount_from=mountable)
+
+    def send(self, app: App, release: Release, tag: str, repository: Repository | None) -> tuple[PublishedRole, ...]:
         """Store the release; an Engine has no manifests to tell of, so a load publishes nothing."""
         from rayimage.builders.publish import publish
 
@@ -84,18 +97,13 @@ class Destination:
             self._load(app, release, tag)
             return ()
         with app.progress.stage("push" if self.kind == "push" else "write layout"):
-            return publish(release, self._open(app, release), tag=tag, progress=app.progress)
+            return publish(release, repository or self._layout(), tag=tag, progress=app.progress)
 
-    def _open(self, app: App, release: Release) -> ContentStore:
-        if self.layout is not None:
-            from rayimage.image.layout import OciLayout
+    def _layout(self) -> ContentStore:
+        from rayimage.image.layout import OciLayout
 
-            return OciLayout.create(self.layout)
-        name = self.repository
-        assert name is not None  # noqa: S101
-        origins = {blob.origin for images in release.images.values() for image in images for blob in image.blobs}
-        mountable = sorted(o for o in origins if o and o.registry == name.registry and o.name != name)
-        return app.registries.open(name, mount_from=mountable)
+        assert self.layout is not None  # noqa: S101
+        return OciLayout.create(self.layout)
 
     def _load(self, app: App, release: Release, tag: str) -> None:
         from rayimage.builders.docker.load import connect, engine_architecture, load

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
-from rayimage.base import RememberedBases, ResolvedBase, check_bases, read_inventory, resolve_base
+from rayimage.base import (
+    BaseCache,
+    RememberedBases,
+    ResolvedBase,
+    check_bases,
+    read_inventory,
+    resolve_base,
+)
 from rayimage.cachedir import Kind
 from rayimage.cli.app import App
 from rayimage.config import Project, Role
@@ -40,7 +47,8 @@ from rayimage.report.progress import Aside
 from rayimage.specs import RoleSpecs, collect_specs
 
 if TYPE_CHECKING:
-    from rayimage.builders.direct import BuildInput, BuiltImage
+    from rayimage.builders.direct import BuiltImage
+    from rayimage.builders.inputs import BuildInput
     from rayimage.builders.planner import RoleSettings
     from rayimage.layers import CodeTree
 
@@ -97,22 +105,26 @@ class Locked:
         return "\n".join(f"{name} {why}" for name, why in self.problems.items())
 
 
-def find_targets(app: App, project: Project, *, pinned: bool, remembered: bool = False) -> tuple[Target, ...]:
-    """Resolve and read every role's base on every platform.
+def find_targets(
+    app: App, project: Project, *, pinned: bool, remembered: bool = False, shared: BaseCache | None = None
+) -> tuple[Target, ...]:
+    """Resolve and read every role's base on every platform; ``shared`` may know what a base contains.
 
     ``pinned``: a base in a registry is the one of the lock, where there is a lock for it: a tag that moved since does
     not change what is built. ``remembered``: what is known of it from before is not asked of its registry again.
     """
     targets = []
-    bases = RememberedBases(app.open_repository, app.cache_dir / Kind.BASES.directory if remembered else None)
+    directory = app.cache_dir / Kind.BASES.directory if remembered else None
+    bases = RememberedBases(app.open_repository, directory, shared)
     inventories: dict[Digest, Inventory] = {}
     with app.progress.stage("base"):
         for role in project.roles:
             for platform in role.platforms:
                 base = _resolve(bases, project, role, platform, pinned=pinned)
                 if base.digest not in inventories:
-                    inventory = read_inventory(base, cache_dir=app.cache_dir, progress=app.progress)
-                    inventories[base.digest] = inventory
+                    inventories[base.digest] = read_inventory(
+                        base, cache_dir=app.cache_dir, shared=shared, progress=app.progress
+                    )
                 targets.append(Target(role=role, platform=platform, base=base, inventory=inventories[base.digest]))
         check_bases({" ".join(target.key): target.inventory for target in targets}, app.progress)
     return tuple(targets)
@@ -223,7 +235,7 @@ def plan_targets(
     project: Project, targets: Sequence[Target], locks: Sequence[RoleLock], outputs: Sequence[Path] = ()
 ) -> tuple[BuildInput, ...]:
     """Plan every target's image; ``outputs`` are files and directories that this build writes."""
-    from rayimage.builders.direct import BuildInput
+    from rayimage.builders.inputs import BuildInput
     from rayimage.builders.planner import plan_image
     from rayimage.builders.source import read_source
     from rayimage.layers import collect_code
@@ -269,10 +281,13 @@ def with_accounts(inputs: Sequence[BuildInput], requests: Sequence[LockRequest])
 
 
 def check_environments(app: App, project: Project, inputs: Sequence[BuildInput], built: Sequence[BuiltImage]) -> None:
-    """Check what every image has installed by the wheels' own metadata; raises LockError before anything is sent."""
+    """Check what every image has installed by the wheels' own metadata; raises LockError before anything is sent.
+
+    An image of the same lock that was built before, and whose wheels nobody has here, is not checked again.
+    """
     from rayimage.lock import check_final
 
-    packages = {(image.plan.role, image.plan.platform): image.packages for image in built}
+    packages = {(i.plan.role, i.plan.platform): i.packages for i in built if i.packages is not None}
     images = [
         (
             LockRequest(
@@ -286,7 +301,7 @@ def check_environments(app: App, project: Project, inputs: Sequence[BuildInput],
             packages[each.plan.role, each.plan.platform],
         )
         for each in inputs
-        if each.specs is not None
+        if each.specs is not None and (each.plan.role, each.plan.platform) in packages
     ]
     warnings, known = check_final(images, frozenset(map(canonicalize_name, project.allow_unmet)))
     for text in warnings:

@@ -22,6 +22,7 @@ __all__ = [
     "PROMOTED_FROM",
     "Facts",
     "a_base",
+    "a_cache_source",
     "a_gate",
     "a_name",
     "a_package",
@@ -145,6 +146,12 @@ def a_base(text: str) -> str:
         Reference.parse(_without_scheme(text))
     elif not text.removeprefix("oci:").partition(":")[0]:
         raise ValueError("must have the path of an OCI layout behind 'oci:'")
+    return text
+
+
+def a_cache_source(text: str) -> str:
+    """A repository, or an image or cache in one."""
+    Reference.parse(_without_scheme(text))
     return text
 
 

@@ -111,6 +111,8 @@ def _project(source: Path, config: Config) -> Project:
         allow_skew=tuple(config.allow_skew),
         allow_unmet=tuple(config.allow_unmet),
         layering=_layering(config),
+        cache_from=tuple(config.cache_from),
+        cache_trust=config.cache_trust,
     )
 
 

@@ -17,6 +17,7 @@ from rayimage.specs.wording import did_you_mean
 __all__ = ["BasePackages", "Code", "Environment", "Project", "Role", "repository_of"]
 
 BasePackages = Literal["prefer", "pin"]
+CacheTrust = Literal["repository", "pinned"]
 Code = Literal["copy", "wheel", "none"]
 
 
@@ -103,6 +104,10 @@ class Project:
     allow_unmet: tuple[str, ...] = ()
     """Packages (normalised names) that need not be as others require them to be."""
     layering: Layering = field(default_factory=Layering)
+    cache_from: tuple[str, ...] = ()
+    """References, besides the environment's own, of caches and images whose layers need not be made again."""
+    cache_trust: CacheTrust = "repository"
+    """Whether what stands under tags is believed, or only what is named by digest."""
 
     def role(self, name: str) -> Role:
         """The role called ``name``; raises ConfigError when there is none."""

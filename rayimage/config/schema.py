@@ -32,6 +32,7 @@ Variable = Annotated[str, AfterValidator(checks.a_variable)]
 Base = Annotated[str, AfterValidator(checks.a_base)]
 Repository = Annotated[str, AfterValidator(checks.a_repository)]
 Size = Annotated[str, AfterValidator(checks.a_size)]
+CacheSource = Annotated[str, AfterValidator(checks.a_cache_source)]
 Workdir = Annotated[str, AfterValidator(checks.a_workdir)]
 Package = Annotated[str, AfterValidator(checks.a_package)]
 IndexUrl = Annotated[str, AfterValidator(checks.an_index)]
@@ -108,6 +109,8 @@ class Config(Common):
     """``[tool.rayimage]``."""
 
     repository: Repository | None = None
+    cache_from: Annotated[list[CacheSource], _DISTINCT] = []
+    cache_trust: Literal["repository", "pinned"] = "repository"
     lockfiles: Text = "lockfiles"
     base_packages: Literal["prefer", "pin"] = "prefer"
     allow_skew: Annotated[list[Package], _DISTINCT] = []

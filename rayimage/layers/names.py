@@ -13,11 +13,15 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _MAX_NAME = 255
+_USUAL = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.+~@=-]{0,254}/)*[A-Za-z0-9_][A-Za-z0-9_.+~@=-]{0,254}")
+"""Nearly all paths there are; each part is plain ASCII and does not start with a dot."""
 _MAX_PATH = 4095
 
 
 def fault_in(path: str) -> str:
     """Why the relative path ``path`` must not be written below a directory of the image; ``""`` if it may."""
+    if _USUAL.fullmatch(path) and len(path) <= _MAX_PATH:
+        return ""
     names = path.split("/")
     faults = (
         (not path or path.startswith("/"), "the path is absolute or empty"),

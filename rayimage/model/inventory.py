@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
@@ -41,9 +42,11 @@ class InstallLayout:
         return frozenset({*installed, *above} - {"/"})
 
 
-@dataclass(frozen=True, slots=True)
-class InstalledFile:
-    """A file of a distribution: its absolute path in the image and RECORD's ``sha256=<urlsafe base64>`` if any."""
+class InstalledFile(NamedTuple):
+    """A file of a distribution: its absolute path in the image and RECORD's ``sha256=<urlsafe base64>`` if any.
+
+    A tuple, as a base has tens of thousands of them.
+    """
 
     path: str
     record_hash: str = ""
@@ -95,6 +98,10 @@ class Inventory:
     directories: Mapping[str, DirectoryOwner] = field(default_factory=dict)
     """Directories that layers on the base can touch without being able to tell what they are like: those near the root,
     the install roots and what lies above them, and those below the prefix that are not 0755 of the image's user."""
+
+    def __hash__(self) -> int:
+        """By the image: there is one inventory of it."""
+        return hash(self.image)
 
     @cached_property
     def by_name(self) -> Mapping[NormalizedName, Distribution]:

@@ -19,6 +19,8 @@ DOCKER_FOREIGN_LAYER: Final = "application/vnd.docker.image.rootfs.foreign.diff.
 
 INDEXES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFESTS: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+LAYERS: Final = frozenset({OCI_LAYER_GZIP, OCI_LAYER_ZSTD})
+"""Of layers that are made here."""
 ACCEPT: Final = (OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST)
 
 _TO_OCI: Final = {

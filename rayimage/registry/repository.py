@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -34,6 +35,8 @@ __all__ = ["Repository", "open_repository"]
 # The specification asks registries for 4 MB; a manifest is read into memory, so there has to be an end.
 _MANIFEST_LIMIT: Final = 16 * 1024 * 1024
 _ACCEPT: Final = {"Accept": ", ".join(media.ACCEPT)}
+_MOMENT: Final = 30.0
+"""Seconds for which a blob that was seen counts as there; those who collect garbage spare what is used for longer."""
 _UNKNOWN: Final = frozenset({"MANIFEST_UNKNOWN", "NAME_UNKNOWN"})
 
 
@@ -68,6 +71,7 @@ class Repository:
         auth = Authenticator(host, self.name, keychain=keychain, mount_from=siblings)
         self._session = Session(self.name, host, auth)
         self._uploader = Uploader(self._session, quirks_of(name.registry), journal)
+        self._seen: dict[Digest, float] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -116,7 +120,18 @@ class Repository:
 
     def has_blob(self, digest: Digest) -> bool:
         """Whether the repository holds a blob now; registries collect garbage, so ask rather than remember."""
-        return self._has_blob(digest, push=False)
+        return self._blob_size(digest, push=False) is not None
+
+    def blob_size(self, digest: Digest, *, push: bool = False) -> int | None:
+        """The length of a blob in bytes, -1 if the registry does not tell; None when the repository has no such blob.
+
+        ``put_blob`` does not ask for a blob again that was found here a moment ago; ``push`` says that this will
+        follow, so that one token serves both.
+        """
+        size = self._blob_size(digest, push=push)
+        if size is not None:
+            self._seen[digest] = time.monotonic()
+        return size
 
     @contextmanager
     def open_blob(self, descriptor: Descriptor) -> Iterator[ByteStream]:
@@ -136,7 +151,9 @@ class Repository:
         ``advance`` hears the bytes sent, each once. Raises ContentError, before the registry has the whole blob, when
         the bytes are not what the descriptor says.
         """
-        if self._has_blob(blob.descriptor.digest, push=True):
+        digest = blob.descriptor.digest
+        seen = time.monotonic() - self._seen.get(digest, -_MOMENT) < _MOMENT
+        if seen or self._blob_size(digest, push=True) is not None:
             return Outcome.EXISTS
         return self._uploader.put(blob, advance)
 
@@ -150,11 +167,14 @@ class Repository:
             raise self._session.failure(answer, f"cannot push {self._called(target)}")
         self._check_told(target, manifest.digest, answer)
 
-    def _has_blob(self, digest: Digest, *, push: bool) -> bool:
+    def _blob_size(self, digest: Digest, *, push: bool) -> int | None:
         answer = self._session.request("HEAD", self._session.url(f"blobs/{digest}"), push=push)
         if answer.status not in (200, 404):
             raise self._session.failure(answer, f"cannot look for blob {digest} in {self.name}")
-        return answer.status == 200
+        if answer.status == 404:
+            return None
+        told = answer.headers.get("Content-Length", "")
+        return int(told) if told.isdecimal() else -1
 
     def _fetch(self, target: str) -> Answer:
         url = self._session.url(f"manifests/{target}")

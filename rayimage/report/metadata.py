@@ -36,8 +36,14 @@ def lock_data(locks: Sequence[RoleLock]) -> list[dict[str, Any]]:
     ]
 
 
-def plan_data(plans: Sequence[ImagePlan], cached: Mapping[Digest, int]) -> list[dict[str, Any]]:
-    """The plan's images with their layers; sizes in bytes, null where unknown before building."""
+def plan_data(
+    plans: Sequence[ImagePlan], cached: Mapping[Digest, int], pushed: Mapping[Digest, int] | None = None
+) -> list[dict[str, Any]]:
+    """The plan's images with their layers; sizes in bytes, null where unknown before building.
+
+    ``cached`` are the sizes of layers on this machine, ``pushed`` of those in the registry; None when it was not asked.
+    """
+    sizes = {**(pushed or {}), **cached}
     return [
         {
             "role": plan.role,
@@ -52,8 +58,9 @@ def plan_data(plans: Sequence[ImagePlan], cached: Mapping[Digest, int]) -> list[
                     "kind": layer.kind.value,
                     "title": layer.title,
                     "key": str(layer.key) if layer.key else None,
-                    "size": cached.get(layer.key, layer.size_hint or None) if layer.key else None,
+                    "size": sizes.get(layer.key, layer.size_hint or None) if layer.key else None,
                     "cached": layer.key in cached,
+                    "pushed": layer.key in pushed if pushed is not None else None,
                     "wheels": [wheel.filename for wheel in layer.wheels],
                 }
                 for layer in plan.layers
@@ -100,6 +107,7 @@ def _image(built: BuiltImage, outcomes: Mapping[Digest, Outcome]) -> dict[str, A
                 "digest": str(layer.descriptor.digest),
                 "size": layer.descriptor.size,
                 "cached": layer.cached,
+                "remote": layer.remote,
                 "outcome": _outcome(outcomes.get(layer.descriptor.digest)),
             }
             for layer in built.layers

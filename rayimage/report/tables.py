@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rayimage.image.plan import ImagePlan, LayerKind, LayerSpec
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 
     from rayimage.builders.direct import BuiltImage, BuiltLayer
 
-__all__ = ["print_table", "show_built", "show_plans", "summary"]
+__all__ = ["print_table", "reused", "show_built", "show_plans", "summary"]
 
 _THERE = "already there"
+_TO_BUILD = "to build"
 _UNCHANGED = frozenset({_THERE, "cached", "of the base"})
 _ORDER = [kind.value for kind in LayerKind]
 _CONTENT = 100
@@ -51,18 +53,26 @@ def print_table(console: Console, columns: Mapping[str, str], rows: Iterable[Seq
     console.out("\n".join(line.rstrip() for line in captured.get().splitlines()), highlight=False)
 
 
-def show_plans(console: Console, plans: Sequence[ImagePlan], cached: Mapping[Digest, int]) -> None:
-    """Every layer of every image; ``cached`` maps the keys of layers that exist already to their sizes."""
+def show_plans(
+    console: Console,
+    plans: Sequence[ImagePlan],
+    cached: Mapping[Digest, int],
+    pushed: Mapping[Digest, int] = MappingProxyType({}),
+) -> None:
+    """Every layer of every image.
+
+    ``cached`` maps the keys of layers that this machine has to their sizes, ``pushed`` of those in the registry.
+    """
     for plan in plans:
         console.print(f"{plan.label} on {plan.base} ({plan.base_digest.short})", style="bold", markup=False)
     names = _names(plans)
     rows = _merged(
-        (layer.key or (name, layer.title), name, _planned(layer, cached))
+        (layer.key or (name, layer.title), name, _planned(layer, cached, pushed))
         for name, plan in zip(names, plans, strict=True)
         for layer in plan.layers
     )
     _print_rows(console, rows, names)
-    new = [row for row in rows if row.state != "cached"]
+    new = [row for row in rows if row.state == _TO_BUILD]
     text = f"{len(new)} of {count(len(rows), 'layer')} to build" if new else "every layer is built already"
     console.print(text, soft_wrap=True)
 
@@ -115,6 +125,15 @@ def summary(
     return f"{made}: {human_bytes(moved)} {sent}{there}, {spent}"
 
 
+def reused(images: Sequence[BuiltImage], place: str) -> str:
+    """``13 layers of wheels, 68 MB, known from PLACE: no wheel of theirs was fetched``; nothing if there are none."""
+    layers = {layer.descriptor.digest: layer for built in images for layer in built.layers if layer.remote}
+    if not layers:
+        return ""
+    size = human_bytes(sum(layer.descriptor.size for layer in layers.values()))
+    return f"{count(len(layers), 'layer')} of wheels, {size}, known from {place}: no wheel of theirs was fetched"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
     kind: str
@@ -125,9 +144,9 @@ class _Row:
     images: tuple[str, ...] = ()
 
 
-def _planned(layer: LayerSpec, cached: Mapping[Digest, int]) -> _Row:
-    known = cached.get(layer.key) if layer.key else None
-    state = "to build" if known is None else "cached"
+def _planned(layer: LayerSpec, cached: Mapping[Digest, int], pushed: Mapping[Digest, int]) -> _Row:
+    known = pushed.get(layer.key, cached.get(layer.key)) if layer.key else None
+    state = _TO_BUILD if known is None else _THERE if layer.key in pushed else "cached"
     size = layer.size_hint if known is None else known
     return _Row(kind=layer.kind.value, content=shorten(layer.title, _CONTENT), size=size, state=state)
 

@@ -157,7 +157,7 @@ class TestPush:
             ran = project.run("build", "--tag", "v1", "--diff", env={"DOCKER_CONFIG": str(docker)})
             assert ran.code == 0, ran.err
             tags = registry.tags["team/small"]
-            assert set(tags) == {"v1-head", "v1-worker"}
+            assert set(tags) == {"v1-head", "v1-worker", "rayimage-cache"}
             for role in ("head", "worker"):
                 reference = f"{registry.host}/team/small:v1-{role}@{tags[f'v1-{role}']}"
                 assert reference in ran.out.splitlines()
@@ -228,7 +228,7 @@ class TestPush:
         with FakeRegistry(**switches) as registry:
             project = make_project(tmp_path, f"{registry.host}/team/small")
             built(project, "--tag", "v1")
-            assert set(registry.tags["team/small"]) == {"v1-head", "v1-worker"}
+            assert set(registry.tags["team/small"]) == {"v1-head", "v1-worker", "rayimage-cache"}
 
     @pytest.mark.usefixtures("no_waiting")
     def test_unreachable(self, tmp_path: Path) -> None:
@@ -395,4 +395,4 @@ class TestCommands:
             assert not registry.tags["team/small"]
             assert project.yaml == YAML
             built(project, "--tag", "v1")
-            assert set(registry.tags["team/small"]) == {"v1-head", "v1-worker"}
+            assert set(registry.tags["team/small"]) == {"v1-head", "v1-worker", "rayimage-cache"}

@@ -72,7 +72,18 @@ def test_the_way_out(project: Project, registry: FakeRegistry) -> None:
     ran = project.run("build", "--tag", "v1")
     assert ran.code == 0, ran.err
     assert "extra 1.0 requires common>=1, but it is not installed" in " ".join(ran.err.split())
-    assert set(registry.tags["team/small"]) == {"v1-head", "v1-worker"}
+    assert set(registry.tags["team/small"]) == {"v1-head", "v1-worker", "rayimage-cache"}
+    # A machine that has neither layers nor wheels is told the same, and refuses the same.
+    shutil.rmtree(project.root.parent / "wheels")
+    shutil.rmtree(project.cache)
+    ran = project.run("build", "--tag", "v1")
+    assert ran.code == 0, ran.err
+    assert "extra 1.0 requires common>=1, but it is not installed" in " ".join(ran.err.split())
+    config.write_text(config.read_text().replace('["Common"]', "[]"))
+    shutil.rmtree(project.cache)
+    ran = project.run("build", "--tag", "v1")
+    assert ran.code == 5, ran.err
+    assert "extra 1.0 requires common>=1" in " ".join(ran.err.split())
 
 
 def test_a_version_that_does_not_fit(project: Project, registry: FakeRegistry) -> None:

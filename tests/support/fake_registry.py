@@ -73,6 +73,7 @@ class FakeRegistry:
     token_life: float = 300.0  # seconds
     announce_life: bool = True
     refuse_push: bool = False  # 403 to everything that writes
+    refuse_tag: str = ""  # 403 to a manifest under this tag
     refuse_mounts: bool = False  # 202 for ever
     mount_status: int = 0  # this error instead of an answer to a mount
     patch: bool = True
@@ -512,6 +513,8 @@ class _RegistryHandler(_Handler):
         raw = self.read_body()
         digest = str(Digest.of(raw))
         fault = self.fault(raw)
+        if self.registry.refuse_tag == self.rest:
+            return self.refuse(403, "DENIED", "this tag cannot be written")
         if ":" in self.rest and self.rest != digest:
             return self.refuse(400, "DIGEST_INVALID", "the digest is not the body's")
         if ":" not in self.rest and not _TAG.fullmatch(self.rest):

@@ -115,3 +115,37 @@ def test_what_is_not_there_is_asked_for_again(tmp_path: Path) -> None:
     repository = RememberedBases(lambda _: source, tmp_path).open(NAME)
     assert repository.find_manifest("v1") is repository.find_manifest("v1") is None
     assert source.asked == ["v1", "v1"]
+
+
+class Shared:
+    """What somebody else says that bases are."""
+
+    def __init__(self, *documents: bytes, lie: bytes | None = None) -> None:
+        self._documents = {Digest.of(data): data for data in documents}
+        self._lie = lie
+
+    def document(self, digest: Digest) -> bytes | None:
+        return self._documents.get(digest, self._lie)
+
+    def inventory(self, image: Digest) -> bytes | None:
+        return None
+
+
+def test_what_is_shared_is_not_asked_of_the_registry(tmp_path: Path) -> None:
+    source = Source()
+    shared = Shared(MANIFEST.raw, CONFIG)
+    assert read(RememberedBases(lambda _: source, tmp_path, shared), str(MANIFEST.digest)) == CONFIG
+    assert source.asked == []
+
+
+@pytest.mark.parametrize("lie", [None, b"", b"{}", CONFIG + b" "])
+def test_what_is_shared_is_held_against_its_digest(tmp_path: Path, lie: bytes | None) -> None:
+    source = Source()
+    assert read(RememberedBases(lambda _: source, tmp_path, Shared(lie=lie)), str(MANIFEST.digest)) == CONFIG
+    assert source.asked == [str(MANIFEST.digest), media.OCI_CONFIG]
+
+
+def test_a_tag_is_never_shared(tmp_path: Path) -> None:
+    source = Source()
+    read(RememberedBases(lambda _: source, tmp_path, Shared(MANIFEST.raw, CONFIG)), "v1")
+    assert source.asked == ["v1"]

@@ -119,6 +119,8 @@ def test_rules_of_the_lock(tmp_path):
         f"""base = "{BASE}"
 base-packages = "pin"
 allow-skew = ["Torch", "flash_attn"]
+cache-from = ["registry.example.com/team/app:main"]
+cache-trust = "pinned"
 index = {{ torch = "https://index.example.com/cpu", Torch_Vision = "https://index.example.com/cpu" }}
 [images.head]
 [images.worker]
@@ -127,6 +129,7 @@ index = {{ torch = "https://index.example.com/cu128" }}
     )
     project = load_project(tmp_path)
     assert (project.base_packages, project.allow_skew) == ("pin", ("torch", "flash-attn"))
+    assert (project.cache_from, project.cache_trust) == (("registry.example.com/team/app:main",), "pinned")
     cpu, cuda = (f"https://index.example.com/{name}" for name in ("cpu", "cu128"))
     assert [role.index for role in project.roles] == [
         {"torch": cpu, "torch-vision": cpu},
@@ -143,6 +146,7 @@ def test_the_least_configuration(tmp_path):
     assert project.environments == {}
     assert (project.roles[0].code, project.roles[0].workdir) == ("copy", "/home/ray/app")
     assert (project.base_packages, project.allow_skew, project.roles[0].index) == ("prefer", (), {})
+    assert (project.cache_from, project.cache_trust) == ((), "repository")
     assert project.layering == Layering(max_layers=40, alone_from=8 << 20, bundles=None, compression="gzip")
 
 
@@ -240,6 +244,11 @@ def test_the_table_must_be_a_table(tmp_path):
         ("tool.rayimage.code = 'copy'", "tool: unknown key; rayimage.toml holds the tables without [tool.rayimage]"),
         ("code = 'wheels'", "code: must be 'copy', 'wheel' or 'none', not 'wheels'; did you mean 'wheel'?"),
         ("base-packages = 'pinn'", "base-packages: must be 'prefer' or 'pin', not 'pinn'; did you mean 'pin'?"),
+        ("cache-from = ['https://registry.example.com/a']", "cache-from[0]: must be written without a scheme"),
+        ("cache-from = ['a:b:c']", "cache-from[0]: "),
+        ("cache-from = 'a'", "cache-from: must be a list, not a string"),
+        ("cache-from = ['example.com/a', 'example.com/a']", "cache-from: lists 'example.com/a' twice"),
+        ("cache-trust = 'nobody'", "cache-trust: must be 'repository' or 'pinned', not 'nobody'"),
         ("allow-skew = 'torch'", "allow-skew: must be a list, not a string"),
         ("compression = 'zst'", "compression: must be 'gzip' or 'zstd', not 'zst'; did you mean 'zstd'?"),
         ("layers = 40", "layers: must be a table, not an integer"),
