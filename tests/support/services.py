@@ -17,13 +17,22 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Engine", "MissingPartError", "Registry", "free_port", "running_engine", "running_registry"]
+__all__ = [
+    "Engine",
+    "MissingPartError",
+    "Registry",
+    "free_port",
+    "no_mount_left",
+    "own_engine",
+    "running_engine",
+    "running_registry",
+]
 
 REGISTRY_CONFIG = """\
 version: 0.1
 log: {{level: warn}}
 storage:
-  filesystem: {{rootdirectory: "{root}/data"}}
+  filesystem: {{rootdirectory: "{storage}"}}
   delete: {{enabled: true}}
 http: {{addr: "{host}"}}
 """
@@ -92,29 +101,38 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_registry() -> Iterator[Registry]:
-    """Debian's registry on a free port with storage of its own; raises MissingPartError."""
+def running_registry(*, storage: Path | None = None, port: int | None = None) -> Iterator[Registry]:
+    """Debian's registry, on a free port with storage of its own unless they are given; raises MissingPartError."""
     program = _program("docker-registry")
     with tempfile.TemporaryDirectory(prefix="registry-", ignore_cleanup_errors=True) as scratch:
-        root, host = Path(scratch), f"127.0.0.1:{free_port()}"
-        (root / "config.yml").write_text(REGISTRY_CONFIG.format(root=root, host=host), encoding="utf-8")
+        root, host = Path(scratch), f"127.0.0.1:{port or free_port()}"
+        data = storage or root / "data"
+        (root / "config.yml").write_text(REGISTRY_CONFIG.format(storage=data, host=host), encoding="utf-8")
         with _process([program, "serve", f"{root}/config.yml"], root / "log") as process:
             _wait("docker-registry", process, root / "log", lambda: _responds(f"http://{host}/v2/"))
-            yield Registry(host=host, root=root / "data")
+            yield Registry(host=host, root=data)
 
 
 @contextmanager
 def running_engine() -> Iterator[Engine]:
     """The Engine that answers already, or one of our own until the end; raises MissingPartError."""
-    client = _program("docker")
-    there = Engine(docker_host=os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock", client=client)
+    there = Engine(
+        docker_host=os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock", client=_program("docker")
+    )
     if there.answers():
         try:
             yield there
         finally:
             there.remove_containers()
         return
-    program = _program("dockerd")
+    with own_engine() as engine:
+        yield engine
+
+
+@contextmanager
+def own_engine(*options: str) -> Iterator[Engine]:
+    """An Engine with nothing in it, started with these options of dockerd's, until the end; raises MissingPartError."""
+    client, program = _program("docker"), _program("dockerd")
     if os.geteuid() != 0:
         raise MissingPartError("docker engine: none answers, and only root can start one")
     with tempfile.TemporaryDirectory(prefix="engine-", ignore_cleanup_errors=True) as scratch:
@@ -122,8 +140,8 @@ def running_engine() -> Iterator[Engine]:
         root = Path(scratch)
         engine = Engine(docker_host=f"unix://{root}/docker.sock", client=client)
         command = [program, "--host", engine.docker_host, "--config-file", _empty_json(root / "daemon.json")]
-        command += ["--data-root", f"{root}/data", "--exec-root", f"{root}/exec", "--pidfile", f"{root}/pid"]
-        with _no_bridge_left(), _no_mount_left(root), _process(command, root / "log") as process:
+        command += ["--data-root", f"{root}/data", "--exec-root", f"{root}/exec", "--pidfile", f"{root}/pid", *options]
+        with _no_bridge_left(), no_mount_left(root), _process(command, root / "log") as process:
             _wait("docker engine", process, root / "log", engine.answers)
             try:
                 yield engine
@@ -193,8 +211,8 @@ def _responds(url: str) -> bool:
 
 
 @contextmanager
-def _no_mount_left(root: Path) -> Iterator[None]:
-    """Unmount what an Engine leaves mounted below ``root`` (its network namespaces), or its directory could not go."""
+def no_mount_left(root: Path) -> Iterator[None]:
+    """Unmount what a program leaves mounted below ``root`` (network namespaces), or the directory could not go."""
     yield
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     for mount in reversed([mount for mount in mounts if mount.startswith(f"{root}/")]):

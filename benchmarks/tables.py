@@ -1,0 +1,2 @@
+def show(results, console):
+    console.print(results)
