@@ -9,12 +9,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # Debian packages of the real parts: Engine, registry, stand-in base, and two readers of images that are not ours.
 DEBS   := debian-archive-keyring docker.io docker-registry git mmdebstrap python3-venv skopeo umoci
-SOURCES := rayimage scripts tests examples
+SOURCES := rayimage scripts tests examples benchmarks
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 setup: system $(VENV)/.ready ## virtual environment, and Debian packages where we are root
 
@@ -43,6 +43,13 @@ base: setup ## the stand-in for rayproject/ray, in .cache/base (from its cache w
 demo: base ## lock and build the example, push it to a throw-away registry, show the YAML diff
 	@$(BIN)/python -m examples.demo
 
+bench: DEBS += buildah
+bench: base ## rayimage beside docker build and buildah: medians, ratios, JSON and chart (BENCH="--resume" goes on)
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+bench-quick: base ## the example once, beside docker build with uv
+	@$(BIN)/python -m benchmarks --name quick --rounds 1 --project example --contender rayimage --contender docker-uv
+
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff format --check --quiet $(SOURCES)
 	$(BIN)/ruff check --output-format concise $(SOURCES)
@@ -57,4 +64,4 @@ test: lint ## everything: lint, types, unit, integration and end-to-end tests
 clean: ## what make made here; the stand-in stays in the user's cache
 	@rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-.PHONY: help setup system base demo lint unit test clean
+.PHONY: help setup system base demo bench bench-quick lint unit test clean

@@ -1,9 +1,9 @@
 """The Dockerfiles of the contenders: what their users are told to write, and what is fair to write here.
 
 Best practice, from the documentation of uv (Docker guide), pip and BuildKit: packages in a layer of their own below the
-code; the installer's cache in a cache mount; requirements bind-mounted, so that only their content counts; uv mounted from its
-image, so that it is not in ours; locked and hashed requirements, without resolving again. No bytecode is compiled, as
-rayimage compiles none.
+code; the installer's cache in a cache mount; requirements bind-mounted, so that only their content counts; uv mounted
+from its image, so that it is not in ours; locked and hashed requirements, without resolving again. No bytecode is
+compiled, as rayimage compiles none.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ class Installer:
     cache: str
     command: str
     mounts: tuple[str, ...] = ()
+    copied: bool = False
+    """Whether requirements come in a layer of their own, for a builder that takes no notice of what a bind mount
+    contains and would go on with the packages of before: buildah, containers/buildah#5400."""
 
     def run(self, *scripts: str, requirements: tuple[str, ...] = ("requirements.txt",)) -> str:
         """A RUN of ``scripts``, each behind the install command, with the cache and ``requirements`` mounted."""
@@ -42,7 +45,8 @@ class Installer:
             cache="/home/ray/.cache/uv",
             mounts=(f"type=bind,from={image},source=/uv,target=/usr/local/bin/uv",),
             # The cache mount is another file system: without the link mode uv would try hard links first, and warn.
-            command=f"UV_LINK_MODE=copy UV_DEFAULT_INDEX=${INDEX_ARGUMENT} uv pip install --python $(command -v python) --no-deps",
+            command=f"UV_LINK_MODE=copy UV_DEFAULT_INDEX=${INDEX_ARGUMENT} "
+            "uv pip install --python $(command -v python) --no-deps",
         )
 
     @classmethod
@@ -56,14 +60,10 @@ class Installer:
         )
 
 
-def dockerfile(base: str, installer: Installer, code: str, *, copied: bool = False) -> str:
-    """Packages, then the directory ``code``.
-
-    ``copied``: requirements come in a layer of their own. buildah 1.28 takes no notice of what a bind mount contains,
-    and would go on with the packages of before.
-    """
+def dockerfile(base: str, installer: Installer, code: str) -> str:
+    """Packages, then the directory ``code``."""
     install = "--require-hashes -r /tmp/requirements.txt"
-    if copied:
+    if installer.copied:
         packages = ["COPY requirements.txt /tmp/", installer.run(install, requirements=())]
     else:
         packages = [installer.run(install)]

@@ -18,6 +18,7 @@ from pathlib import Path
 from packaging.utils import NormalizedName
 
 from benchmarks.index import WheelIndex
+from benchmarks.stage import Stage
 from benchmarks.wheels import write_small_wheels
 from rayimage.builders.simple_index import configured_indexes
 from rayimage.builders.wheelhouse import Wheelhouse
@@ -44,7 +45,7 @@ class Recipe:
     code: Callable[[Path], None]
     edited: str
     """The file of the code that an edit changes, relative to the project."""
-    supply: Callable[[Path], None] = lambda directory: None
+    supply: Callable[[Path], None] | None = None
     """Puts wheels into a directory, from which they are served; raises MissingPartError."""
 
 
@@ -83,21 +84,22 @@ class Project:
         return self.before.versions[self.recipe.bump]
 
 
-def prepare(name: str, recipe: Recipe, home: Path, base: str, repository: str, index: WheelIndex) -> Project:
+def prepare(name: str, recipe: Recipe, home: Path, stage: Stage, index: WheelIndex) -> Project:
     """Lock both states, fetch their wheels and serve them from ``index``; what is in ``home`` is used again.
 
     Raises MissingPartError when the project cannot be had here.
     """
     supplied, cache = home / name / "supply", home / "cache"
     supplied.mkdir(parents=True, exist_ok=True)
-    recipe.supply(supplied)
+    if recipe.supply:
+        recipe.supply(supplied)
     for wheel in sorted(supplied.glob("*.whl")):
         index.add(wheel)
     after, before = home / name / "after", home / name / "before"
-    _lay_out(after, recipe, recipe.requirements, base, repository)
+    _lay_out(after, recipe, recipe.requirements, stage)
     lock = _lock(after, cache, index)
     newest = next(wheel.version for wheel in lock.wheels if wheel.name == recipe.bump)
-    _lay_out(before, recipe, (*recipe.requirements, f"{recipe.bump}<{newest}"), base, repository)
+    _lay_out(before, recipe, (*recipe.requirements, f"{recipe.bump}<{newest}"), stage)
     if not (before / "lockfiles").is_dir():  # From the other lock, so that nothing but the bumped package differs.
         shutil.copytree(after / "lockfiles", before / "lockfiles")
     older = _lock(before, cache, index)
@@ -111,7 +113,7 @@ def prepare(name: str, recipe: Recipe, home: Path, base: str, repository: str, i
     )
 
 
-def _lay_out(directory: Path, recipe: Recipe, requirements: Sequence[str], base: str, repository: str) -> None:
+def _lay_out(directory: Path, recipe: Recipe, requirements: Sequence[str], stage: Stage) -> None:
     """The project as its author has it; locks that are there stay, and keep the versions from run to run."""
     for path in directory.glob("*"):
         if path.name != "lockfiles":
@@ -120,9 +122,9 @@ def _lay_out(directory: Path, recipe: Recipe, requirements: Sequence[str], base:
     recipe.code(directory)
     (directory / "requirements.in").write_text("\n".join([*requirements, ""]))
     (directory / "rayimage.toml").write_text(
-        f'repository = "{repository}"\nrequirements = ["requirements.in"]\n'
+        f'repository = "{stage.repository}"\nrequirements = ["requirements.in"]\n'
         'env = { PYTHONPATH = "/home/ray/app" }\n'
-        f'[images.{ROLE}]\nbase = "{base}"\n'
+        f'[images.{ROLE}]\nbase = "{stage.base}"\n'
     )
 
 
@@ -159,7 +161,7 @@ def _example_code(directory: Path) -> None:
 
 def _generated_code(directory: Path) -> None:
     """40 modules, 250 kB: a project of some size."""
-    choice = random.Random("code")  # noqa: S311 - the same in every run
+    choice = random.Random("code")
     package = directory / "app"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -200,8 +202,8 @@ PROJECTS: Mapping[str, Recipe] = {
         edited="fraud/features.py",
     ),
     "torch": Recipe(
-        title="torch + transformers + scikit-learn + xgboost",
-        requirements=(TORCH, "transformers", "scikit-learn", "xgboost"),
+        title="torch + transformers + scikit-learn + xgboost (CPU builds)",
+        requirements=(TORCH, "transformers", "scikit-learn", "xgboost-cpu"),
         bump=NormalizedName("transformers"),
         code=_generated_code,
         edited="app/module_20.py",

@@ -64,7 +64,7 @@ class Results:
         return replace(self, measurements=(*self.measurements, *more))
 
     def resumed(self, earlier: Results) -> Results:
-        """These, with the measurements of an ``earlier`` part of the same run; raises ValueError if it is another run."""
+        """These, with the measurements of an ``earlier`` part of the run; raises ValueError if that was another run."""
         if (earlier.machine, earlier.contenders) != (self.machine, self.contenders):
             raise ValueError("the run to resume had another machine, or other contenders or versions of them")
         return replace(self, measurements=earlier.measurements)
@@ -87,10 +87,9 @@ class Results:
         mine, theirs = self.seconds(project, case, SUBJECT), self.seconds(project, case, contender)
         return theirs / mine if mine and theirs else None
 
-    @property
-    def rounds(self) -> int:
-        """How often the most measured thing was measured."""
-        return max((each.round for each in self.measurements), default=0)
+    def runs(self, contender: str) -> int:
+        """How often the contender ran."""
+        return max((each.round for each in self.measurements if each.contender == contender), default=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from benchmarks.contenders import run
+from benchmarks.process import run
 from tests.support.base import TAG
 from tests.support.services import MissingPartError, Registry, free_port, running_registry
 
@@ -87,5 +86,5 @@ def _uv_layout(scratch: Path) -> Path:
         ["new", "--image", f"{layout}:uv"],
         ["insert", "--image", f"{layout}:uv", find_uv_bin(), "/uv"],
     ):
-        subprocess.run(["umoci", *arguments], check=True, capture_output=True)
+        run(["umoci", *arguments])
     return layout

@@ -118,13 +118,13 @@ def _read_layer(stream: Any) -> _Content:
     """One pass over a gzip'd tar, of however many gzip members."""
     packages: dict[str, str] = {}
     code: dict[str, str] = {}
-    with igzip.IGzipFile(fileobj=stream) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
+    plain = igzip.IGzipFile(fileobj=stream)  # type: ignore[no-untyped-call]
+    with tarfile.open(fileobj=plain, mode="r|") as archive:
         for member in archive:
             path = "/" + member.name.removeprefix("./").lstrip("/")
             if match := _DIST_INFO.fullmatch(path):
                 packages[canonicalize_name(match[1])] = match[2]
             elif path.startswith("/home/ray/app/") and member.isfile():
-                stream_of_member = archive.extractfile(member)
-                assert stream_of_member is not None
-                code[path.removeprefix("/home/ray/app/")] = hashlib.sha256(stream_of_member.read()).hexdigest()
+                data = archive.extractfile(member).read()  # type: ignore[union-attr]  # a file has one
+                code[path.removeprefix("/home/ray/app/")] = hashlib.sha256(data).hexdigest()
     return _Content(packages=packages, code=code)

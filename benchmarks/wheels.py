@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import random
+from itertools import product
 from pathlib import Path
 
 from tests.support.wheelmaker import wheel_files, zipped
 
 __all__ = ["write_small_wheels"]
 
-_WORDS = (
-    "value result index table frame batch model score weight label column record stream buffer offset length "
-    "parse merge split apply encode decode reduce filter format update remove insert append extend"
-).split()
+_WORDS = "value result index table frame batch model score weight label column record stream buffer offset parse merge"
+_NAMES = [f"{first}_{second}" for first, second in product(_WORDS.split(), repeat=2)]
 
 
 def write_small_wheels(directory: Path, count: int, bumped: int) -> list[str]:
@@ -27,7 +26,7 @@ def write_small_wheels(directory: Path, count: int, bumped: int) -> list[str]:
 
 def _write(directory: Path, name: str, version: str) -> None:
     """A package of 2 to 20 modules of 1 to 30 kB each: what the middle of the package index looks like."""
-    choice = random.Random(f"{name} {version}")  # noqa: S311 - the same bytes in every run are the point
+    choice = random.Random(f"{name} {version}")
     files = {f"{name}/__init__.py": f'__version__ = "{version}"\n'.encode()}
     for module in range(choice.randint(2, 20)):
         functions = round(choice.lognormvariate(3.2, 0.8))
@@ -38,10 +37,9 @@ def _write(directory: Path, name: str, version: str) -> None:
 
 def _function(choice: random.Random) -> str:
     """Text that deflate shrinks to about a quarter, as it does Python source."""
-    name, *arguments = ("_".join(choice.sample(_WORDS, 2)) for _ in range(choice.randint(2, 4)))
+    name, *arguments = choice.sample(_NAMES, choice.randint(2, 4))
     lines = [f"def {name}_{choice.randrange(1000)}({', '.join(arguments)}):"]
-    lines += [
-        f"    {choice.choice(arguments)} = {choice.choice(_WORDS)}({choice.choice(arguments)}, {choice.randrange(10_000)})"
-        for _ in range(choice.randint(2, 12))
-    ]
+    for _ in range(choice.randint(2, 12)):
+        target, given = choice.choice(arguments), choice.choice(arguments)
+        lines.append(f"    {target} = {choice.choice(_NAMES)}({given}, {choice.randrange(10_000)})")
     return "\n".join([*lines, f"    return {arguments[0]}"])
