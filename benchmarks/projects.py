@@ -123,7 +123,7 @@ def _lay_out(directory: Path, recipe: Recipe, requirements: Sequence[str], stage
     (directory / "requirements.in").write_text("\n".join([*requirements, ""]))
     (directory / "rayimage.toml").write_text(
         f'repository = "{stage.repository}"\nrequirements = ["requirements.in"]\n'
-        'env = { PYTHONPATH = "/home/ray/app" }\n'
+        'exclude = ["requirements.in", "rayimage.toml"]\nenv = { PYTHONPATH = "/home/ray/app" }\n'
         f'[images.{ROLE}]\nbase = "{stage.base}"\n'
     )
 
