@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
+from filelock import FileLock
 from rich.console import Console
 
 from benchmarks.cases import CASES, needed
@@ -33,7 +34,7 @@ KEPT = "what was measured is kept: `--resume` goes on from there"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0; 1 when a contender failed; 2 when nothing can be measured here."""
+    """Exit code: 0; 1 when rayimage failed; 2 when nothing can be measured here, or not resumed; 130 when stopped."""
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that services are ended and directories removed
     console, started = Console(stderr=True, highlight=False), time.monotonic()
@@ -50,9 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan, results = _plan(options, say)
         if options.resume and kept.exists():
             results = results.resumed(from_json(kept.read_text(encoding="utf-8")))
-        results = carry_out(plan, results, lambda so_far: _write(kept, to_json(so_far)), say)
+        HOME.mkdir(parents=True, exist_ok=True)
+        with FileLock(HOME / "lock"):  # Two at once would measure each other.
+            results = carry_out(plan, results, lambda so_far: _write(kept, to_json(so_far)), say)
     except MissingPartError as missing:
         say(f"nothing to measure: {missing}")
+        return 2
+    except ValueError as other:
+        say(f"cannot resume: {other}")
         return 2
     except (BuildFailedError, WrongImageError) as failure:
         say(f"{failure}\n{KEPT}")
