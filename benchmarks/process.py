@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
@@ -21,13 +22,23 @@ class BuildFailedError(Exception):
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
     """Run to the end and return what it printed; raises BuildFailedError."""
     env = {key: value for key, value in os.environ.items() if not SETTINGS.match(key)} | dict(environment or {})
-    try:
-        done = subprocess.run(
-            command, env=env, capture_output=True, text=True, timeout=TIMEOUT, errors="replace", check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BuildFailedError(f"{command[0]} took over {TIMEOUT} s") from error
-    if done.returncode:
-        tail = "\n".join([*done.stdout.splitlines()[-15:], *done.stderr.splitlines()[-25:]])
-        raise BuildFailedError(f"{' '.join(command[:4])} … → {done.returncode}\n{tail}")
-    return done.stdout
+    with subprocess.Popen(
+        command,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            output, errors = process.communicate(timeout=TIMEOUT)
+        except subprocess.TimeoutExpired as error:
+            raise BuildFailedError(f"{command[0]} took over {TIMEOUT} s") from error
+        finally:
+            if process.poll() is None:  # With all that it started: buildah's steps would go on without it.
+                os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode:
+        tail = "\n".join([*output.splitlines()[-15:], *errors.splitlines()[-25:]])
+        raise BuildFailedError(f"{' '.join(command[:4])} … → {process.returncode}\n{tail}")
+    return output

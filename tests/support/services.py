@@ -213,10 +213,12 @@ def _responds(url: str) -> bool:
 @contextmanager
 def no_mount_left(root: Path) -> Iterator[None]:
     """Unmount what a program leaves mounted below ``root`` (network namespaces), or the directory could not go."""
-    yield
-    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    for mount in reversed([mount for mount in mounts if mount.startswith(f"{root}/")]):
-        subprocess.run(["umount", "--lazy", mount], check=False)
+    try:
+        yield
+    finally:
+        mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+        for mount in reversed([mount for mount in mounts if mount.startswith(f"{root}/")]):
+            subprocess.run(["umount", "--lazy", mount], check=False)
 
 
 @contextmanager
@@ -224,6 +226,8 @@ def _no_bridge_left() -> Iterator[None]:
     """Take the Engine's bridge down again, if it was not there before."""
     bridge = Path("/sys/class/net/docker0")
     had_one = bridge.exists()
-    yield
-    if bridge.exists() and not had_one and shutil.which("ip"):
-        subprocess.run(["ip", "link", "delete", "docker0"], check=False)
+    try:
+        yield
+    finally:
+        if bridge.exists() and not had_one and shutil.which("ip"):
+            subprocess.run(["ip", "link", "delete", "docker0"], check=False)
