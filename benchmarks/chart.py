@@ -17,7 +17,7 @@ from benchmarks.results import REFERENCE, SUBJECT, Results
 
 __all__ = ["Axis", "Panel", "Row", "draw", "panels_of"]
 
-WIDTH, LEFT, RIGHT = 900, 240, 690
+WIDTH, LEFT, RIGHT = 920, 280, 710
 LINE, PANEL_HEAD, PANEL_FOOT, TOP = 30, 44, 40, 64
 MARKS = {
     "rayimage": '<circle class="a" cx="{x}" cy="{y}" r="7"/>',
@@ -164,7 +164,7 @@ def _row(row: Row, axis: Axis, y: int) -> list[str]:
 def _legend(results: Results) -> list[str]:
     parts, x = [], 31
     for name in MARKS:
-        if name in results.contenders:
+        if results.runs(name):
             label = f"{name} ({results.runs(name)} ×)"
             parts += [_mark(name, x, 50), _text(x + 14, 54, label)]
             x += 40 + 7 * len(label)

@@ -144,9 +144,9 @@ def _lock_file(directory: Path) -> Path:
 def _served(directory: Path, lock: RoleLock, cache: Path, index: WheelIndex) -> State:
     """The locked wheels on this disk and in ``index``, and a lock that names that index."""
     wheelhouse = Wheelhouse(cache, indexes=configured_indexes())
+    paths = {wheel: wheelhouse.fetch(wheel) for wheel in lock.wheels}
     wheels = tuple(
-        replace(wheel, url=index.add(wheelhouse.fetch(wheel), wheel.digest.hex), size=wheel.size)
-        for wheel in lock.wheels
+        replace(wheel, url=index.add(path, wheel.digest.hex), size=path.stat().st_size) for wheel, path in paths.items()
     )
     lock = replace(lock, wheels=wheels)
     write_lock(lock, _lock_file(directory))
