@@ -58,7 +58,7 @@ def _project(size: int, root: Path, runs: int) -> dict[str, Any]:
         env |= {"RAYIMAGE_CACHE_DIR": str(root / "cache"), "NO_COLOR": "1"}
         for name in ("UV_INDEX", "UV_FIND_LINKS", "UV_EXTRA_INDEX_URL", "UV_INDEX_URL"):
             env.pop(name, None)
-        sides: dict[str, Callable[[], None]] = {
+        sides: dict[str, Callable[[], object]] = {
             "uv": lambda: _compile(root, env),
             "one role": lambda: _lock(root / "one", env),
             "two roles": lambda: _lock(root / "two", env),
@@ -147,7 +147,7 @@ def _inventory(base: Path, scratch: Path, runs: int) -> dict[str, Any]:
     return {"bytes": size, "seconds": times, "MB/s": speeds, "ratio": times["inventory"] / times["gzip -dc | wc -c"]}
 
 
-def _in_turn(sides: Mapping[str, Callable[[], None]], runs: int) -> tuple[dict[str, float], dict[str, float]]:
+def _in_turn(sides: Mapping[str, Callable[[], object]], runs: int) -> tuple[dict[str, float], dict[str, float]]:
     """The median seconds of each side, of wall and of CPU, run one after the other.
 
     A first round warms the caches and does not count. CPU time tells more on a machine that has other work to do.

@@ -23,9 +23,9 @@ from rayimage.lock import (
     lock_path,
     read_lock,
     read_preferences,
-    resolve,
     write_lock,
 )
+from rayimage.lock.joint import resolve
 from rayimage.lock.stubs import write_stubs
 from rayimage.lock.target import Target
 from rayimage.model.progress import SILENT
