@@ -162,7 +162,7 @@ class TestDamage:
             pushed = rayimage(bench.project.root, "build", "--tag", "v1", cache=bench.project.cache, env=bench.env)
             assert pushed.returncode == 0, pushed.stderr
             assert "made again" in pushed.stderr
-            assert set(registry.tags["team/small"]) == {"v1-head", "v1-worker"}
+            assert set(registry.tags["team/small"]) == {"v1-head", "v1-worker", "rayimage-cache"}
 
     @pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
     def test_wheels_are_fetched_again_in_the_same_run(self, bench: Bench, damage: str) -> None:

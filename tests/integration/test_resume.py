@@ -71,7 +71,7 @@ def test_the_next_build_sends_the_rest_only(tmp_path: Path) -> None:
         sent = [each for each in registry.requests[requests:] if each.method in ("PATCH", "PUT")]
         assert [each.length for each in sent if each.length > MIB] == [len(big) - before]
         assert sum(len(data) for data in registry.blobs["team/small"].values()) == registry.received
-        assert sorted(tag.rpartition("-")[2] for tag in registry.tags["team/small"]) == ["head", "worker"]
+        assert sorted(tag.rpartition("-")[2] for tag in registry.tags["team/small"]) == ["cache", "head", "worker"]
         assert not list((project.cache / "uploads").rglob("*.json"))
 
 

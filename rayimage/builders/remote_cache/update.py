@@ -73,7 +73,7 @@ def _write(cache: RemoteCache, news: News, old: Contents) -> None:
     )
     target = cache.target
     with ThreadPoolExecutor(max_workers=_PARALLEL) as pool:
-        list(pool.map(target.put_blob, blobs))
+        list(pool.map(target.put_blob, {blob.descriptor.digest: blob for blob in blobs}.values()))
     try:
         target.put_manifest(write_artifact(contents.over(old)), tag=CACHE_TAG)
     except RegistryError:
