@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from rayimage.base import read_inventory, resolve_base
 from rayimage.image.assemble import AddedLayer, assemble
 from rayimage.image.layout import OciLayout
 from rayimage.image.plan import ConfigChange
-from rayimage.lock import check_environment, lock_path, read_lock
+from rayimage.lock import check_environment, lock_path, read_lock, wheel_requires
 from rayimage.model import media
 from rayimage.model.digest import Digest
 from rayimage.model.image_config import ImageConfig
@@ -90,10 +89,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, base_layout: BaseLayout, eng
     env = {"DOCKER_HOST": engine.docker_host}
     ran = rayimage(project, "-v", "build", "--output", "docker", "--tag", "v1", cache=scratch / "cache", env=env)
     assert ran.returncode == 0, ran.stderr
-    records = [json.loads(file.read_bytes()) for file in (scratch / "cache/layers").glob("*.json")]
-    requires = {
-        canonicalize_name(name): tuple(lines) for record in records for _, name, _, _, lines in record["packages"]
-    }
+    requires = {canonicalize_name(file.name.partition("-")[0]): wheel_requires(file) for file in wheels.glob("*.whl")}
     resolved = resolve_base(base, AMD64, root=project)
     return Built(project, read_inventory(resolved, cache_dir=scratch / "cache"), requires, ran.stderr)
 
