@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import platform
 import signal
@@ -12,7 +13,6 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from filelock import FileLock
 from rich.console import Console
 
 from benchmarks.cases import CASES, needed
@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.resume and kept.exists():
             results = results.resumed(from_json(kept.read_text(encoding="utf-8")))
         HOME.mkdir(parents=True, exist_ok=True)
-        with FileLock(HOME / "lock"):  # Two at once would measure each other.
+        with (HOME / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # Two at once would measure each other.
             results = carry_out(plan, results, lambda so_far: _write(kept, to_json(so_far)), say)
     except MissingPartError as missing:
         say(f"nothing to measure: {missing}")

@@ -108,7 +108,7 @@ class Downloader:
     @contextmanager
     def _get(self, url: str, headers: Mapping[str, str], *, resume: bool = False) -> Iterator[Response]:
         """A successful answer (with ``resume`` also 416), redirects followed; everything else is Unavailable."""
-        credentials, home = self._credentials(url), origin(url)
+        credentials, home = self.credentials(url), origin(url)
 
         def send(url: str) -> Response:
             own = {"Authorization": basic_authorization(*credentials)} if credentials and origin(url) == home else {}
@@ -130,7 +130,8 @@ class Downloader:
             reason = lost.why if lost.temporary else f"{lost.why} ({lost.fix})"
             raise Unavailable(reason, temporary=lost.temporary) from lost
 
-    def _credentials(self, url: str) -> tuple[str, str] | None:
+    def credentials(self, url: str) -> tuple[str, str] | None:
+        """User and password for ``url``, if there are any."""
         found = credentials_in(url) or self._accounts.get(origin(url))
         if found and found[1]:
             return found

@@ -16,11 +16,11 @@ from rayimage.http.urls import is_http, split_url
 from rayimage.model.lock import LockedWheel
 from rayimage.specs.indexes import user_indexes
 
-__all__ = ["ACCEPT", "IndexFile", "configured_indexes", "find_wheel", "parse_page"]
+__all__ = ["ACCEPT", "DEFAULT_INDEX_VARIABLES", "IndexFile", "configured_indexes", "find_wheel", "parse_page"]
 
 ACCEPT = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 
-_DEFAULTS = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
+DEFAULT_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 _EXTRAS = ("UV_INDEX", "UV_EXTRA_INDEX_URL", "PIP_EXTRA_INDEX_URL")
 _NAMED = re.compile(r"([A-Za-z0-9_.-]+)=(?=[a-z]+:)")
 
@@ -39,7 +39,7 @@ def configured_indexes(environ: Mapping[str, str] = os.environ, *, more: Sequenc
 
     Credentials are in the URLs; uv's ``name=URL`` takes them from ``UV_INDEX_<NAME>_USERNAME`` and ``_PASSWORD``.
     """
-    defaults = [environ[name] for name in _DEFAULTS if environ.get(name)]
+    defaults = [environ[name] for name in DEFAULT_INDEX_VARIABLES if environ.get(name)]
     extras = [url for name in _EXTRAS for url in environ.get(name, "").split()]
     found = (_index(text.strip(), environ) for text in (*defaults, *extras, *more, *user_indexes(environ)))
     return tuple(dict.fromkeys(url for url in found if is_http(url)))

@@ -52,6 +52,7 @@ class Wheelhouse:
         pause: Callable[[float], None] = patience.pause,
         room: Room | None = None,
     ) -> None:
+        self.cache_dir = cache_dir
         self._root = cache_dir
         self._room = room or Room(cache_dir)
         self._indexes = tuple(indexes) or configured_indexes()

@@ -22,6 +22,7 @@ class Kind(Enum):
     EXPORTS = ("exports", "answers of poetry and pdm")
     PIP_TOOLS = ("pip-tools", "pip-tools for base images")
     PIP = ("foreign", "pip's own cache")
+    CONTEXTS = ("docker", "contexts of Docker builds")
 
     def __init__(self, directory: str, title: str) -> None:
         self.directory = directory

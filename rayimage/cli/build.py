@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from rayimage.builders.inputs import BuildInput
     from rayimage.builders.publish import PublishedRole, Release
     from rayimage.builders.remote_cache import RemoteCache
+    from rayimage.builders.wheelhouse import Wheelhouse
     from rayimage.config import Project
     from rayimage.kuberay import Emission
     from rayimage.model.reference import Reference
 
-__all__ = ["command", "plan_project"]
+__all__ = ["command", "open_wheelhouse", "plan_project"]
 
 
 @click.command(
@@ -34,13 +35,21 @@ __all__ = ["command", "plan_project"]
         "rayimage build                           # for the first environment of the configuration",
         "rayimage build --env prod --diff         # and show what changes in its YAML",
         "rayimage build --output oci:images       # into a directory, without a registry",
+        "rayimage build --builder docker          # from a Dockerfile, by a Docker Engine",
         "rayimage build --json | jq -r '.roles[].reference'",
     ),
 )
 @click.option("--env", "environment", metavar="ENV", help="Environment to build for; default: the first configured.")
 @click.option("--tag", metavar="TAG", help="Tag images TAG-ROLE; default: a name made of their content.")
 @click.option("--output", metavar="STORE", help="oci:DIR or docker, instead of a push; leaves the YAML alone.")
-@click.option("--builder", type=click.Choice(["direct"]), default="direct", help="How images are made.")
+@click.option(
+    "--builder",
+    type=click.Choice(["direct", "docker"]),
+    default="direct",
+    show_default=True,
+    help="How images are made: direct runs nothing, docker builds a Dockerfile in a Docker Engine.",
+)
+@click.option("--wheelhouse", is_flag=True, help="With --builder docker: download wheels here, not in the build.")
 @click.option(
     "--metadata-file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -63,7 +72,8 @@ def command(
     environment: str | None,
     tag: str | None,
     output: str | None,
-    builder: str,  # noqa: ARG001
+    builder: str,
+    wheelhouse: bool,
     metadata_file: Path | None,
     no_cache_from: bool,
     verify_cache: bool,
@@ -80,24 +90,29 @@ def command(
     from rayimage.config import load_project
     from rayimage.kuberay import write_emissions
 
-    if verify_cache and (no_cache_from or output):
-        fix = "leave out --no-cache-from and --output"
-        raise UsageError("--verify-cache compares with the cache of the registry that is pushed to", fix=fix)
+    _check_options(
+        builder, output=output, wheelhouse=wheelhouse, no_cache_from=no_cache_from, verify_cache=verify_cache
+    )
     project = load_project(app.directory)
     destination = Destination.choose(app, project, environment, output)
     destination.check_tag(tag, project)
     if dry_run:
         show_plan(app, project, environment, ask_registry=destination.kind == "push" and not no_cache_from)
         return
+    if builder == "docker":
+        _check_engine()  # that it does not answer is better known before anything is locked
     outputs = [path.resolve() for path in (destination.layout, metadata_file) if path]
     with ExitStack() as stack:
         repository = destination.open_repository(app, project)
         cache = None
-        if repository and not no_cache_from:
+        if repository and builder == "direct" and not no_cache_from:
             cache = stack.enter_context(open_cache(app, project, destination, repository, tag=tag))
         believed = None if verify_cache else cache
         inputs = plan_project(app, project, outputs, shared=believed)
-        release = _make(app, project, inputs, believed)
+        if builder == destination.kind == "docker":
+            _stay_in_engine(app, inputs, destination, tag, metadata_file, offline=wheelhouse)
+            return
+        release = _make(app, project, inputs, believed, builder=builder, offline=wheelhouse)
         if verify_cache and cache:
             compare_with_cache(app, cache, release)
         tag = tag or release.name
@@ -105,22 +120,34 @@ def command(
         with app.progress.timed("emit"):
             emissions = () if no_emit else _emissions(app, project, destination, references, inputs)
         published = destination.send(app, release, tag, repository)
+        if builder == "docker":
+            destination.check_pushed(app, published)
         with app.progress.timed("emit"):
             write_emissions(emissions)
         if cache:
             keep_in_cache(app, cache, release, inputs)
 
     metadata = _metadata(app, release, references, published, emissions)
-    if metadata_file:
-        _write_metadata(metadata_file, metadata)
     _show(app, destination, release, published, emissions)
-    if app.as_json:
-        app.emit_json(metadata)
-        return
-    for name in destination.names(release, tag).values():
-        app.emit_text(f"{name}\n")
-    if with_diff:
+    _finish(app, metadata, metadata_file, destination.names(release, tag).values())
+    if with_diff and not app.as_json:
         show_diff(app, emissions)
+
+
+def _check_options(
+    builder: str, *, output: str | None, wheelhouse: bool, no_cache_from: bool, verify_cache: bool
+) -> None:
+    if verify_cache and (no_cache_from or output or builder == "docker"):
+        fix = "leave out --no-cache-from, --output and --builder docker"
+        raise UsageError("--verify-cache compares with the cache of the registry that is pushed to", fix=fix)
+    if wheelhouse and builder != "docker":
+        raise UsageError("--wheelhouse is for --builder docker", fix="leave it out: the direct builder downloads here")
+
+
+def _check_engine() -> None:
+    from rayimage.builders.docker.load import connect
+
+    connect().close()
 
 
 def plan_project(
@@ -152,25 +179,67 @@ def plan_project(
         return stages.with_accounts(stages.plan_targets(project, targets, locks, outputs), requests)
 
 
-def _make(app: App, project: Project, inputs: tuple[BuildInput, ...], cache: RemoteCache | None) -> Release:
+def _finish(app: App, metadata: Mapping[str, Any], metadata_file: Path | None, names: Iterable[str]) -> None:
+    """Leave the metadata where it is wanted, and the names, one a line, where it is not."""
+    if metadata_file:
+        _write_metadata(metadata_file, metadata)
+    if app.as_json:
+        app.emit_json(metadata)
+        return
+    for name in names:
+        app.emit_text(f"{name}\n")
+
+
+def _make(
+    app: App,
+    project: Project,
+    inputs: tuple[BuildInput, ...],
+    cache: RemoteCache | None,
+    *,
+    builder: str,
+    offline: bool,
+) -> Release:
+    if builder == "docker":
+        from rayimage.cli.docker_build import make_with_docker
+
+        return make_with_docker(app, project, inputs, offline=offline)
     from rayimage.builders.direct import DirectBuilder
     from rayimage.builders.publish import release_of
-    from rayimage.builders.simple_index import configured_indexes
-    from rayimage.builders.wheelhouse import Wheelhouse
     from rayimage.cli.stages import check_environments
     from rayimage.layers import LayerCache
 
-    more = tuple(dict.fromkeys(index for each in inputs for index in each.indexes))
-    accounts = tuple(dict.fromkeys(account for each in inputs for account in each.accounts))
-    wheelhouse = Wheelhouse(
-        app.cache_dir, indexes=configured_indexes(more=more), accounts=accounts, room=app.cache.room
-    )
     layers = LayerCache(app.cache_dir, app.cache.room)
-    builder = DirectBuilder(layers, wheelhouse, app.progress, remote=cache)
+    direct = DirectBuilder(layers, open_wheelhouse(app, inputs), app.progress, remote=cache)
     with app.progress.stage("layers"):
-        built = builder.build(inputs)
+        built = direct.build(inputs)
         check_environments(app, project, inputs, built)
     return release_of(built)
+
+
+def _stay_in_engine(
+    app: App,
+    inputs: tuple[BuildInput, ...],
+    destination: Destination,
+    tag: str | None,
+    metadata_file: Path | None,
+    *,
+    offline: bool,
+) -> None:
+    """Build with Docker for Docker: the images are where they are wanted."""
+    from rayimage.cli.docker_build import build_in_engine
+
+    metadata = build_in_engine(app, inputs, destination.local_name, tag, offline=offline)
+    _finish(app, metadata, metadata_file, metadata["images"].values())
+
+
+def open_wheelhouse(app: App, inputs: Sequence[BuildInput]) -> Wheelhouse:
+    """Where the wheels of ``inputs`` come from: this machine's indexes and those of the specs."""
+    from rayimage.builders.simple_index import configured_indexes
+    from rayimage.builders.wheelhouse import Wheelhouse
+
+    more = tuple(dict.fromkeys(index for each in inputs for index in each.indexes))
+    accounts = tuple(dict.fromkeys(account for each in inputs for account in each.accounts))
+    return Wheelhouse(app.cache_dir, indexes=configured_indexes(more=more), accounts=accounts, room=app.cache.room)
 
 
 def _emissions(

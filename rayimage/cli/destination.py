@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rayimage.cli.app import App
-from rayimage.errors import EngineError, UsageError
+from rayimage.errors import ContentError, EngineError, UsageError
 from rayimage.model.reference import Reference
 
 if TYPE_CHECKING:
@@ -98,6 +98,20 @@ class Destination:
             return ()
         with app.progress.stage("push" if self.kind == "push" else "write layout"):
             return publish(release, repository or self._layout(), tag=tag, progress=app.progress)
+
+    def check_pushed(self, app: App, published: Sequence[PublishedRole]) -> None:
+        """Ask the registry what each tag names now; raises ContentError if it is not what was built."""
+        if self.repository is None:
+            return
+        repository = app.open_repository(self.repository)
+        for role in published:
+            there = repository.head(role.tag)
+            if there is None or there.digest != role.digest:
+                raise ContentError(
+                    f"{self.repository}:{role.tag} is not what was pushed",
+                    why=f"the registry says {there.digest if there else 'that it is not there'}, not {role.digest}",
+                    fix="see whether somebody else pushes this tag; the YAML was not changed",
+                )
 
     def _layout(self) -> ContentStore:
         from rayimage.image.layout import OciLayout

@@ -18,6 +18,7 @@ COMMANDS = {
     "lock": "Lock every role's packages against its base image.",
     "plan": "Show what a build would do.",
     "build": "Build, push and write the digests into the KubeRay YAML.",
+    "dockerfile": "Print the Dockerfile of a role, as the Docker builder builds it.",
     "emit": "Write image references and rayVersion into KubeRay YAML.",
     "inspect": "Show what an image contains.",
     "cache": "Show and prune what is kept between runs.",

@@ -12,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 from rayimage.layers.layer import WheelMetadata
 from rayimage.layers.wheel_source import Wheel, refused, unreadable
 
-__all__ = ["read_metadata"]
+__all__ = ["parse_metadata", "read_metadata"]
 
 _DESCRIPTION: Final = re.compile(rb"\r?\n\r?\n")
 
@@ -20,14 +20,18 @@ _DESCRIPTION: Final = re.compile(rb"\r?\n\r?\n")
 def read_metadata(wheel: Wheel) -> WheelMetadata:
     """What ``wheel`` says about itself; raises WheelError when it does not say what it is."""
     with unreadable(wheel.filename):
-        header = _DESCRIPTION.split(wheel.read_dist_info_bytes("METADATA"), maxsplit=1)[0]
-        raw, _ = parse_email(header)
-        try:
-            name, version = raw["name"], Version(raw["version"])
-        except (KeyError, InvalidVersion) as error:
-            raise refused(wheel.filename, f"its METADATA has no valid name and version ({error})") from error
+        return parse_metadata(wheel.filename, wheel.read_dist_info_bytes("METADATA"))
+
+
+def parse_metadata(filename: str, data: bytes) -> WheelMetadata:
+    """What METADATA says, of a wheel or of what was installed from it; raises WheelError without name or version."""
+    raw, _ = parse_email(_DESCRIPTION.split(data, maxsplit=1)[0])
+    try:
+        name, version = raw["name"], Version(raw["version"])
+    except (KeyError, InvalidVersion) as error:
+        raise refused(filename, f"its METADATA has no valid name and version ({error})") from error
     return WheelMetadata(
-        filename=wheel.filename,
+        filename=filename,
         name=canonicalize_name(name),
         version=version,
         requires=tuple(raw.get("requires_dist", ())),

@@ -30,6 +30,17 @@ def test_images_are_loaded_and_run(tmp_path: Path, engine: Engine, ray_base: str
     assert engine.run("run", "--rm", f"{NAME}:v1-worker", "python", "-c", code) == "/home/ray/app/fraud/__init__.py 2\n"
     assert (project / "deploy/dev/raycluster.yaml").read_bytes() == before
 
+    # What lies below the first layer that changed is not sent again.
+    (project / "fraud/__init__.py").write_text("CHANGED = True\n")
+    arguments = ("-v", "build", "--output", "docker", "--tag", "v2")
+    ran = rayimage(project, *arguments, cache=tmp_path / "cache", env=env)
+    assert ran.returncode == 0, ran.stderr
+    for role, data in built["roles"].items():
+        layers = len(data["platforms"]["linux/amd64"]["layers"])
+        assert f"{NAME}:v2-{role}: loaded, {layers - 2} layers were there" in ran.stderr
+    code = "import fraud; print(fraud.CHANGED)"
+    assert engine.run("run", "--rm", f"{NAME}:v2-head", "python", "-c", code) == "True\n"
+
 
 def test_an_engine_that_is_not_there(tmp_path: Path, ray_base: str, package_index: None) -> None:
     project = copy_example(tmp_path, repository=NAME, base=ray_base)

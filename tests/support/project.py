@@ -95,6 +95,7 @@ def make_project(directory: Path, repository: str, *, base: str | None = None, r
     installed = {
         **ray_base(ray=ray),
         **dist_info("click", "8.1.7", files={"click/__init__.py": ""}),
+        **dist_info("pip", "24.3.1"),
         **dist_info("old", "1.0", files={"old/__init__.py": "1", "old/gone.py": "1"}),
     }
     make_image(directory / "base", [make_layer(installed)], user="1000", tag="2.55.1")

@@ -1,8 +1,11 @@
 """Images → a Docker Engine, as a docker-archive stream (``docker load``).
 
-The Engine's load API takes whole archives (moby's image/tarexport): layers that it has already are sent again and
-skipped there. Its archive format predates OCI layouts, which Engines read only since 25.0. Layers may be gzip, also of
-many members. Nothing is written to disk here: base layers stream from where they are.
+The archive's format predates OCI layouts, which Engines read only since 25.0. Layers may be gzip, also of many members.
+Nothing is written to disk here: base layers stream from where they are.
+
+An Engine opens the file of a layer only when it does not have the layer yet (moby, image/tarexport/load.go), so the
+files of those that it has stay out of the archive, as bazelbuild/rules_docker's incremental loader does it. It knows a
+layer by its chainID, which is of all layers below it as well: after the first layer that is new, all are sent.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import hashlib
 import json
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from typing import IO, TYPE_CHECKING, cast
 
 from rayimage.builders.direct import BuiltImage
@@ -23,9 +27,20 @@ from rayimage.specs.findings import without_secrets
 if TYPE_CHECKING:
     import docker
 
-__all__ = ["archive", "archive_of", "connect", "engine_architecture", "load", "load_archive"]
+__all__ = [
+    "archive",
+    "archive_of",
+    "connect",
+    "engine_architecture",
+    "known_layers",
+    "load",
+    "load_archive",
+    "tag_image",
+]
 
 _BLOCK = 1 << 20
+_CONTAINERD = "io.containerd.snapshotter"
+"""In the driver status of an Engine with the containerd image store."""
 
 
 def connect() -> docker.DockerClient:
@@ -50,29 +65,73 @@ def engine_architecture(client: docker.DockerClient) -> str:
     return str(client.version()["Arch"])
 
 
-def load(image: BuiltImage, name: str, client: docker.DockerClient, progress: Progress = SILENT) -> Digest:
-    """Load ``image`` as ``name`` (``repository:tag``); gives the image ID, which is the config's digest.
+def tag_image(client: docker.DockerClient, image: str, name: str) -> None:
+    """Call the Engine's ``image`` (an ID) ``name`` (``repository:tag``); raises EngineError."""
+    from docker.errors import DockerException
 
+    repository, _, tag = name.rpartition(":")
+    try:
+        client.images.get(image).tag(repository, tag)
+    except DockerException as error:
+        raise EngineError(f"the Docker Engine did not take the name {name}", why=str(error)) from error
+
+
+def load(image: BuiltImage, name: str, client: docker.DockerClient, progress: Progress = SILENT) -> Digest:
+    """Load ``image`` as ``name`` (``repository:tag``); gives the config's digest, the Engine's ID of the image.
+
+    The containerd image store has other IDs, of manifests that it makes itself; there the layers are compared.
     Raises EngineError when the Engine refuses, also inside an answer with status 200 (docker/docker-py#1772).
     """
     expected = image.image.manifest.config.digest
-    task = progress.task(name, image.image.size)
+    known = known_layers(client, image.image.config.diff_ids)
+    layers = image.image.manifest.layers[known:]
+    task = progress.task(name, sum(layer.size for layer in layers))
     try:
-        found = load_archive(_counted(archive(image, name), task.advance), name, client)
+        found = load_archive(_counted(archive(image, name, known), task.advance), name, client)
     except ContentError:
         mended = [blob.descriptor.digest for blob in image.blobs if blob.mend and blob.mend()]
         if not mended:
             raise
         progress.warn(f"layer {mended[0].short} was damaged in the cache, and has been made again")
         found = load_archive(archive(image, name), name, client)
-    if found != str(expected):
+    except EngineError:
+        if not known:
+            raise
+        # Somebody removed them meanwhile, or this Engine wants whole archives.
+        found = load_archive(archive(image, name), name, client)
+    if found != str(expected) and _layers_of(client, name) != list(map(str, image.image.config.diff_ids)):
         raise EngineError(
             f"the Docker Engine loaded {name} as another image",
-            why=f"its ID is {found}, expected {expected}",
-            fix="an Engine with the containerd image store names images by manifest: push to a registry instead",
+            why=f"its ID is {found}, expected {expected}, and its layers are others, too",
+            fix="see whether somebody else loads images of this name; or push to a registry instead",
         )
-    task.done("loaded")
+    task.done(f"loaded, {known} layers were there" if known else "loaded")
     return expected
+
+
+def known_layers(client: docker.DockerClient, diff_ids: Sequence[Digest]) -> int:
+    """How many of these layers, from the bottom, the Engine has on top of each other; 0 where it cannot be told."""
+    from docker.errors import DockerException
+
+    wanted = list(map(str, diff_ids))
+    most = 0
+    try:
+        if _CONTAINERD in str(client.info().get("DriverStatus")):
+            return 0  # it would take a short archive, and have an image that does not run
+        for identity in dict.fromkeys(client.api.images(quiet=True)):
+            most = max(most, _common(_layers_of(client, identity), wanted))
+    except DockerException:  # an image that is removed while we look
+        return most
+    return most
+
+
+def _layers_of(client: docker.DockerClient, name: str) -> list[str]:
+    """The diffIDs of an image, bottom first."""
+    return list((client.images.get(name).attrs.get("RootFS") or {}).get("Layers") or [])
+
+
+def _common(first: Sequence[str], second: Sequence[str]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
 
 
 def load_archive(blocks: Iterator[bytes], name: str, client: docker.DockerClient) -> str:
@@ -90,14 +149,17 @@ def load_archive(blocks: Iterator[bytes], name: str, client: docker.DockerClient
         ) from error
 
 
-def archive(image: BuiltImage, name: str) -> Iterator[bytes]:
-    """The docker-archive of ``image`` as a stream of blocks; the same image gives the same bytes."""
+def archive(image: BuiltImage, name: str, known: int = 0) -> Iterator[bytes]:
+    """The docker-archive of ``image`` as a stream of blocks; the same image gives the same bytes.
+
+    The lowest ``known`` layers are named in it, and not contained.
+    """
     config = image.image.manifest.config
     layers = [blob for blob in image.blobs if blob.descriptor.digest != config.digest]
-    return archive_of(image.image.config.raw, layers, name)
+    return archive_of(image.image.config.raw, layers, name, known)
 
 
-def archive_of(config: bytes, layers: Sequence[Blob], name: str) -> Iterator[bytes]:
+def archive_of(config: bytes, layers: Sequence[Blob], name: str, known: int = 0) -> Iterator[bytes]:
     """The docker-archive of an image config and its layers, bottom first, under ``name`` (``repository:tag``)."""
     config_name = f"{Digest.of(config).hex}.json"
     entry = {
@@ -107,7 +169,7 @@ def archive_of(config: bytes, layers: Sequence[Blob], name: str) -> Iterator[byt
     }
     yield from _member("manifest.json", json.dumps([entry]).encode())
     yield from _member(config_name, config)
-    for blob in {blob.descriptor.digest: blob for blob in layers}.values():
+    for blob in {blob.descriptor.digest: blob for blob in layers[known:]}.values():
         yield from _blob_member(blob)
     yield b"\0" * (2 * tarfile.BLOCKSIZE)
 

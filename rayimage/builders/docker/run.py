@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import docker
     from docker.types import Mount
 
-__all__ = ["BaseRunner"]
+__all__ = ["BaseRunner", "find_or_bring"]
 
 
 class BaseRunner:
@@ -43,14 +43,14 @@ class BaseRunner:
         client = connect()
         try:
             with self._loading:  # Threads that want the same base wait for one to bring it.
-                image = _find_or_bring(client, self._bases[command.image], self._progress)
+                image = find_or_bring(client, self._bases[command.image], self._progress)
             return _run(client, image, command)
         finally:
             client.close()
 
 
-def _find_or_bring(client: docker.DockerClient, base: ResolvedBase, progress: Progress) -> str:
-    """The Engine's ID of the base's image."""
+def find_or_bring(client: docker.DockerClient, base: ResolvedBase, progress: Progress) -> str:
+    """The Engine's ID of the base's image, which is brought into the Engine if need be. Raises EngineError."""
     from docker.errors import DockerException, ImageNotFound
 
     name = _name(base)

@@ -47,8 +47,8 @@ def test_no_password_no_program_no_wish(program, monkeypatch, tmp_path):
 def test_downloads_take_it_for_a_user_without_a_password(program, tmp_path):
     program("https://packages.example.com/simple")
     downloader = Downloader([URL, "https://me:known@other.example.com"])
-    assert downloader._credentials("https://packages.example.com/files/x.whl") == ("robot", "pass word")
-    assert downloader._credentials("https://other.example.com/x") == ("me", "known")
-    assert downloader._credentials("https://elsewhere.example.com/x") is None
+    assert downloader.credentials("https://packages.example.com/files/x.whl") == ("robot", "pass word")
+    assert downloader.credentials("https://other.example.com/x") == ("me", "known")
+    assert downloader.credentials("https://elsewhere.example.com/x") is None
     (tmp_path / "none").write_text("machine packages.example.com login other password fromnetrc\n")
-    assert downloader._credentials("https://packages.example.com/files/x.whl") == ("other", "fromnetrc")
+    assert downloader.credentials("https://packages.example.com/files/x.whl") == ("other", "fromnetrc")

@@ -58,7 +58,14 @@ def test_an_image_of_ours(built: Project) -> None:
 def test_packages(built: Project) -> None:
     ran = built.run("inspect", "oci:out:v1-worker", "--packages")
     packages = dict(row.split() for row in ran.out.split("\n\n")[2].splitlines()[1:])
-    assert packages == {"click": "8.1.7", "common": "1.0", "extra": "1.0", "old": "2.0", "ray": "2.55.1"}
+    assert packages == {
+        "click": "8.1.7",
+        "common": "1.0",
+        "extra": "1.0",
+        "old": "2.0",
+        "pip": "24.3.1",
+        "ray": "2.55.1",
+    }
 
 
 def test_json_is_whole(built: Project) -> None:
