@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from pathlib import PurePosixPath
 from typing import Final
 
 from packaging.utils import NormalizedName
@@ -30,9 +29,10 @@ def check_layers(layers: Sequence[tuple[str, Sequence[FileInLayer]]], inventory:
     """
     find_clashes(layers)
     kept, directories = _kept(inventory, frozenset(move.name for move in lock.moves))
+    fine: set[str] = set()
     for title, files in layers:
         for file in files:
-            _check_parents(title, file.path, inventory, kept)
+            _check_parents(title, file.path, inventory, kept, fine)
             if file.path in directories:
                 raise _replaces(title, file.path, "a directory of the base, which would go with all that is in it")
             owner, record_hash = kept.get(file.path, ("", ""))
@@ -73,9 +73,15 @@ def _kept(
     return kept, frozenset(directories_of(kept, inventory.layout)) | inventory.layout.roots
 
 
-def _check_parents(title: str, path: str, inventory: Inventory, kept: Mapping[str, tuple[str, str]]) -> None:
-    """A file below a symbolic link would replace the link itself: whole images broke that way (Jib's FAQ)."""
-    for parent in map(str, PurePosixPath(path).parents):
+def _check_parents(
+    title: str, path: str, inventory: Inventory, kept: Mapping[str, tuple[str, str]], fine: set[str]
+) -> None:
+    """A file below a symbolic link would replace the link itself: whole images broke that way (Jib's FAQ).
+
+    ``fine`` are the directories that were looked at before, with what lies above them.
+    """
+    parent = path.rpartition("/")[0]
+    while parent and parent not in fine:
         target = inventory.symlinks.get(parent)
         if target is not None:
             raise WheelError(
@@ -85,6 +91,8 @@ def _check_parents(title: str, path: str, inventory: Inventory, kept: Mapping[st
             )
         if parent in kept:
             raise _replaces(title, parent, f"a file of the base's {kept[parent][0]}, by a directory")
+        fine.add(parent)
+        parent = parent.rpartition("/")[0]
 
 
 def _replaces(title: str, path: str, what: str) -> WheelError:

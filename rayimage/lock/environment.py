@@ -6,8 +6,9 @@ apart from what a lock would break.
 
 from __future__ import annotations
 
+import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,10 @@ from rayimage.model.inventory import Inventory
 from rayimage.model.lock import RoleLock
 
 __all__ = ["EnvironmentReport", "Problem", "check_environment", "wheel_requires"]
+
+_WITH_EXTRAS = re.compile(r"\s*([A-Za-z0-9._-]+)\s*\[")
+_EXTRA = re.compile(r"\bextra\s*==")
+_OR = re.compile(r"\bor\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +87,10 @@ def check_environment(
     the extras that they name count.
     """
     environment = Target.of(inventory).environment
-    base = {dist.name: _Installed(dist.version, parse_requires(dist.requires)) for dist in inventory.distributions}
-    wheels = {w.name: _Installed(w.version, parse_requires(metadata.get(w.name, ()))) for w in lock.wheels}
+    stated = [(dist.name, dist.requires) for dist in inventory.distributions]
+    counting = _counting([*stated, *metadata.items()], asked)
+    base = {d.name: _Installed(d.version, counting(d.name, d.requires)) for d in inventory.distributions}
+    wheels = {w.name: _Installed(w.version, counting(w.name, metadata.get(w.name, ()))) for w in lock.wheels}
     gone = {move.name for move in lock.moves}
     final = {name: package for name, package in base.items() if name not in gone} | wheels
     applying = [requirement for requirement in asked if _applies(requirement, frozenset(), environment)]
@@ -108,6 +115,26 @@ def wheel_requires(wheel: Path) -> tuple[str, ...]:
     except (OSError, zipfile.BadZipFile) as error:
         raise WheelError(f"not a wheel: {wheel}", why=str(error)) from error
     return tuple(raw.get("requires_dist", ()))
+
+
+def _counting(
+    stated: Sequence[tuple[NormalizedName, Sequence[str]]], asked: Sequence[Requirement]
+) -> Callable[[NormalizedName, Sequence[str]], tuple[Requirement, ...]]:
+    """A parser that leaves out what is only for extras that nobody asks for: most lines, and parsing is what costs."""
+    lines = (line for _, requires in stated for line in requires)
+    asking = {canonicalize_name(match[1]) for line in lines if (match := _WITH_EXTRAS.match(line))}
+    asking |= {canonicalize_name(requirement.name) for requirement in asked if requirement.extras}
+
+    def parse(name: NormalizedName, requires: Sequence[str]) -> tuple[Requirement, ...]:
+        return parse_requires(requires if name in asking else (line for line in requires if not _for_an_extra(line)))
+
+    return parse
+
+
+def _for_an_extra(line: str) -> bool:
+    """Whether the line surely applies to none but an extra."""
+    marker = line.partition(";")[2]
+    return bool(_EXTRA.search(marker)) and not _OR.search(marker)
 
 
 def _found(version: Version | None) -> str:
