@@ -50,6 +50,9 @@ class ResolvedBase:
     source: ContentSource
     origin: Reference | None
     """The repository that it was found in, to mount blobs from; None for a layout."""
+    made_on: Digest | None = None
+    """Where its upper layers were made by rayimage, the digest of the image below them: as a whole it is in no
+    repository then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

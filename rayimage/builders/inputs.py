@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from rayimage.base import ResolvedBase
 from rayimage.image.plan import ImagePlan
 from rayimage.layers import CodeTree
 from rayimage.model.inventory import Inventory
-from rayimage.model.lock import RoleLock
+from rayimage.model.lock import LockedWheel, RoleLock
 from rayimage.specs import RoleSpecs
 
 __all__ = ["BuildInput"]
@@ -31,3 +32,5 @@ class BuildInput:
     """Other URLs of the specs with credentials in them."""
     specs: RoleSpecs | None = field(default=None, repr=False)
     """What the role asks for; None where there is nothing to hold the image against."""
+    build: Callable[[LockedWheel], Path] | None = field(default=None, repr=False)
+    """Makes the lock's wheels that are built from sources."""

@@ -9,12 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
-import subprocess
-import sys
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,17 +18,15 @@ from typing import Final
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
+from rayimage.builders.wheel_build import EPOCH, build_wheel, fits_everywhere, last_words, rewrite_wheel
 from rayimage.cachedir import CacheDir, Kind
 from rayimage.errors import WheelError
 from rayimage.layers import CodeTree, collect_code
-from rayimage.layers.zip_member import record_hash
 from rayimage.model.digest import Digest
 from rayimage.model.lock import LockedWheel, RoleLock
 from rayimage.model.manifest import canonical_json
 from rayimage.model.progress import SILENT, Progress
 from rayimage.specs import LocalPackage
-from rayimage.specs.exporters import find_uv
-from rayimage.specs.findings import without_secrets
 
 __all__ = ["build_local_wheels", "with_local_wheels"]
 
@@ -40,13 +34,8 @@ _FORMAT: Final = 1
 """Version of how wheels come about here; part of their place in the cache."""
 _SEAL: Final = "digest"
 """The file beside a wheel that tells whether it still has the bytes that were written."""
-_EPOCH: Final = 315619200
-"""1980-01-02, the first whole day that a zip file can state in any time zone."""
-_TIME: Final = (1980, 1, 2, 0, 0, 0)
 _MADE: Final = ("build", "dist", "**/*.egg-info")
 """What backends leave behind in trees without a .gitignore."""
-_DIRECT: Final = re.compile(r"^(Requires-Dist: [^@;\n]+?) ?@ ?file:[^;\n]*", re.MULTILINE)
-_GENERATOR: Final = re.compile(r"^Generator: .*$", re.MULTILINE)
 
 
 def build_local_wheels(
@@ -128,7 +117,7 @@ def _build(package: LocalPackage, tree: CodeTree, target: Path) -> None:
             _copy(tree.root / path, source / path)
         wheel = _run(package, source, made)
         _check(package, wheel)
-        _rewrite(wheel, target / wheel.name)
+        rewrite_wheel(wheel, target / wheel.name)
         (target / _SEAL).write_text(Digest.of((target / wheel.name).read_bytes()).hex, encoding="ascii")
 
 
@@ -138,33 +127,20 @@ def _copy(file: Path, target: Path) -> None:
     shutil.copyfile(file, target, follow_symlinks=False)
     if not target.is_symlink():
         target.chmod(0o755 if file.stat().st_mode & 0o100 else 0o644)
-        os.utime(target, (_EPOCH, _EPOCH))
+        os.utime(target, (EPOCH, EPOCH))
 
 
 def _run(package: LocalPackage, source: Path, made: Path) -> Path:
-    """Build in isolation: by uv, whose indexes and credentials are those of the lock."""
-    command = [find_uv(), "build", "--wheel", "--no-progress", "--no-python-downloads", "--python", sys.executable]
     # The copy lies in no workspace, and is none of its members.
-    done = subprocess.run(
-        [*command, "--out-dir", str(made), str(source)],
-        env={**os.environ, "SOURCE_DATE_EPOCH": str(_EPOCH), "NO_COLOR": "1"},
-        cwd=package.directory,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
-    wheels = sorted(made.glob("*.whl"))
-    if done.returncode or len(wheels) != 1:
-        words = (done.stdout + done.stderr).replace(str(source), str(package.directory)).strip().splitlines()
+    wheel, words = build_wheel(source, made, directory=package.directory)
+    if wheel is None:
         raise WheelError(
             f"{package.name} in {package.directory} could not be built",
-            why=without_secrets("\n".join(words[-8:])),
+            why=last_words(words.replace(str(source), str(package.directory))),
             fix="run `uv build --wheel` there and mend what it says; a version that is taken from git must be written"
             " down for this",
         )
-    return wheels[0]
+    return wheel
 
 
 def _check(package: LocalPackage, wheel: Path) -> None:
@@ -180,43 +156,9 @@ def _check(package: LocalPackage, wheel: Path) -> None:
             why=f"the wheel that it builds is one of {name}",
             fix=f"require {name}, or correct the name in its pyproject.toml",
         )
-    if any(tag.abi != "none" or tag.platform != "any" for tag in tags):
+    if not fits_everywhere(tags):
         raise WheelError(
             f"{package.name} in {package.directory} compiles code",
             why=f"its wheel is {wheel.name}: built for this machine, not for the image",
             fix="build its wheels for the image's platforms, require these, or give their directory with --find-links",
         )
-
-
-def _rewrite(wheel: Path, target: Path) -> None:
-    """The same wheel in one form: sorted, with one time, plain modes, no generator, and no path of this machine."""
-    with zipfile.ZipFile(wheel) as archive:
-        members = {info.filename: (info, archive.read(info)) for info in archive.infolist() if not info.is_dir()}
-    record = next(name for name in members if name.endswith(".dist-info/RECORD"))
-    names = sorted(members.keys() - {record}, key=lambda name: (".dist-info/" in name, name))
-    contents = {name: _settled(name, members[name][1]) for name in names}
-    contents[record] = "".join(_record(contents, record)).encode()
-    with zipfile.ZipFile(target, "w") as archive:
-        for name, data in contents.items():
-            info = zipfile.ZipInfo(name, _TIME)
-            info.create_system = 3
-            program = (members[name][0].external_attr >> 16) & 0o100
-            info.external_attr = (0o100755 if program else 0o100644) << 16
-            # Stored: deflate's output is a matter of the zlib at hand.
-            archive.writestr(info, data, compress_type=zipfile.ZIP_STORED)
-
-
-def _settled(name: str, data: bytes) -> bytes:
-    if name.endswith(".dist-info/WHEEL"):
-        return _GENERATOR.sub("Generator: rayimage", data.decode()).encode()
-    if name.endswith(".dist-info/METADATA"):
-        # ``Requires-Dist: common @ file:///…`` of a sibling would be this machine's path.
-        return _DIRECT.sub(r"\1", data.decode()).encode()
-    return data
-
-
-def _record(contents: dict[str, bytes], record: str) -> Iterator[str]:
-    for name, data in contents.items():
-        quoted = f'"{name}"' if "," in name else name
-        yield f"{quoted},{record_hash(hashlib.sha256(data).digest())},{len(data)}\n"
-    yield f"{record},,\n"

@@ -43,6 +43,8 @@ class RoleSettings:
     name: str
     base_name: str
     base_layers: int
+    base_digest: Digest | None = None
+    """Of the image that ``base_name`` names, where that is not the one of the inventory: something was put on it."""
     code: Literal["copy", "wheel", "none"]
     workdir: str
     env: Mapping[str, str] = field(default_factory=dict)
@@ -195,7 +197,7 @@ def _labels(settings: RoleSettings, inventory: Inventory, lock: RoleLock, source
     ray = inventory.ray
     labels = {
         "org.opencontainers.image.base.name": settings.base_name,
-        "org.opencontainers.image.base.digest": str(inventory.image),
+        "org.opencontainers.image.base.digest": str(settings.base_digest or inventory.image),
         "io.rayimage.role": settings.name,
         "io.rayimage.lock": str(lock_digest(lock)),
         "io.rayimage.version": __version__,

@@ -7,10 +7,10 @@ for the same file, and the hash decides.
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 from urllib.request import url2pathname
 
@@ -21,6 +21,7 @@ from rayimage.errors import WheelError
 from rayimage.files import write_atomic
 from rayimage.http import patience
 from rayimage.http.urls import host_and_port, redact, split_url
+from rayimage.model.digest import Digest
 from rayimage.model.lock import LockedWheel
 
 __all__ = ["Wheelhouse"]
@@ -43,19 +44,22 @@ class Wheelhouse:
     after its hash is verified, so whatever is there is right. Partial downloads stay for the next run to continue.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - places to look in, each by its name
         self,
         cache_dir: Path,
         *,
         indexes: Sequence[str] = (),
         accounts: Sequence[str] = (),
+        build: Mapping[Digest, Callable[[LockedWheel], Path]] = MappingProxyType({}),
         pause: Callable[[float], None] = patience.pause,
         room: Room | None = None,
     ) -> None:
+        """``build`` makes the wheels that are built from sources, by their digests."""
         self.cache_dir = cache_dir
         self._root = cache_dir
         self._room = room or Room(cache_dir)
         self._indexes = tuple(indexes) or configured_indexes()
+        self._build = build
         self._downloader = Downloader((*accounts, *self._indexes), pause)
 
     def fetch(self, wheel: LockedWheel, advance: Advance | None = None) -> Path:
@@ -64,7 +68,17 @@ class Wheelhouse:
         A wheel with a file: URL or a path is hashed and used where it is: do not change it while it is in use.
         Raises WheelError when it cannot be had, when its bytes are not the locked ones, or when it cannot be stored.
         """
-        _check_filename(wheel)
+        _check_filename(wheel, ".whl")
+        if wheel.source and wheel.digest in self._build:
+            return _Meter(advance).whole(self._build[wheel.digest](wheel))
+        return self._fetch(wheel, advance)
+
+    def fetch_archive(self, file: LockedWheel) -> Path:
+        """A source archive, which is had and verified as a wheel is; ``file`` stands for it. Raises WheelError."""
+        _check_filename(file, "")
+        return self._fetch(file, None)
+
+    def _fetch(self, wheel: LockedWheel, advance: Advance | None) -> Path:
         meter = _Meter(advance)
         place = CacheDir(self._root)
         try:
@@ -187,12 +201,12 @@ class _Meter:
         return path
 
 
-def _check_filename(wheel: LockedWheel) -> None:
+def _check_filename(wheel: LockedWheel, suffix: str) -> None:
     name = wheel.filename
-    if not name.endswith(".whl") or name != os.path.basename(name) or "\\" in name or "\0" in name:  # noqa: PTH119
+    if not name.strip(".") or not name.endswith(suffix) or "/" in name or "\\" in name or "\0" in name:
         raise WheelError(
             f"the lock names an impossible file for {wheel.name}",
-            why=f"{name!r} is not the name of a wheel",
+            why=f"{name!r} is not the name of a {'wheel' if suffix else 'file'}",
             fix="run `rayimage lock` again",
         )
 

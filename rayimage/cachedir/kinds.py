@@ -15,6 +15,8 @@ class Kind(Enum):
     WHEELS = ("wheels/sha256", "wheels")
     UNFINISHED = ("unfinished", "unfinished downloads")
     LOCAL_WHEELS = ("local-wheels", "wheels built from source")
+    SOURCE_WHEELS = ("source-wheels", "wheels built from sdists and commits")
+    SYSTEM = ("system", "layers of the operating system")
     INVENTORIES = ("inventory", "inventories of base images")
     BASES = ("bases", "manifests of base images")
     UPLOADS = ("uploads", "uploads to be continued")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from rayimage.cli.app import App, pass_app
 from rayimage.cli.destination import Destination
 from rayimage.cli.emit import show_diff, show_notes
 from rayimage.cli.options import examples
+from rayimage.cli.smoke import smoke_test
 from rayimage.errors import UsageError
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ __all__ = ["command", "open_wheelhouse", "plan_project"]
 @click.option(
     "--verify-cache", is_flag=True, help="Make every layer here, and compare with what the registry's cache has."
 )
+@click.option("--smoke", is_flag=True, help="Try the images before anything is tagged, in the Engine if there is one.")
 @click.option("--dry-run", is_flag=True, help="Stop after the plan, and write nothing.")
 @click.option("--no-emit", is_flag=True, help="Push, and leave the YAML alone.")
 @click.option("--diff", "with_diff", is_flag=True, help="Print what changes in the YAML.")
@@ -77,6 +80,7 @@ def command(
     metadata_file: Path | None,
     no_cache_from: bool,
     verify_cache: bool,
+    smoke: bool,
     dry_run: bool,
     no_emit: bool,
     with_diff: bool,
@@ -108,11 +112,11 @@ def command(
         if repository and builder == "direct" and not no_cache_from:
             cache = stack.enter_context(open_cache(app, project, destination, repository, tag=tag))
         believed = None if verify_cache else cache
-        inputs = plan_project(app, project, outputs, shared=believed)
+        inputs = plan_project(app, project, outputs, shared=believed, repository=destination.repository)
         if builder == destination.kind == "docker":
-            _stay_in_engine(app, inputs, destination, tag, metadata_file, offline=wheelhouse)
+            _stay_in_engine(app, inputs, destination, tag, metadata_file, offline=wheelhouse, smoke=smoke)
             return
-        release = _make(app, project, inputs, believed, builder=builder, offline=wheelhouse)
+        release = _make(app, project, inputs, believed, builder=builder, offline=wheelhouse, smoke=smoke)
         if verify_cache and cache:
             compare_with_cache(app, cache, release)
         tag = tag or release.name
@@ -157,26 +161,39 @@ def plan_project(
     *,
     keep: bool = True,
     shared: BaseCache | None = None,
+    repository: Reference | None = None,
 ) -> tuple[BuildInput, ...]:
     """Base, lock and plan of every role and platform.
 
-    A project that was never locked is locked now; ``keep`` says whether the locks are written.
+    A project that was never locked is locked now; ``keep`` says whether the locks are written. ``repository`` is where
+    built wheels are shared.
     """
     from rayimage.cli import stages
     from rayimage.cli.lock import keep_locks
     from rayimage.lock import Options
 
-    targets = stages.find_targets(app, project, pinned=True, remembered=True, shared=shared)
+    use: stages.SystemUse = "keep" if keep else "use"
+    targets = stages.find_targets(
+        app, project, pinned=True, remembered=True, shared=shared, system=use, repository=repository
+    )
     requests = stages.requests_of(app, project, targets)
+    place = repository or stages.shared_repository(project)
     locks = stages.read_locks(project, requests).usable()
     if locks is None:
         app.progress.note("no lock yet: locking now" if keep else "no lock yet: resolving for this plan only")
-        options = Options(preferences=stages.preferences(project, requests))
+        options = Options(
+            preferences=stages.preferences(project, requests),
+            build=stages.source_wheels(app, project, targets, requests, place),
+        )
         locks = stages.resolve_locks(app, project, requests, options)
         if keep:
             keep_locks(app, app.err, project, locks)
     with app.progress.stage("plan"):
-        return stages.with_accounts(stages.plan_targets(project, targets, locks, outputs), requests)
+        inputs = stages.with_accounts(stages.plan_targets(project, targets, locks, outputs), requests)
+    if not any(wheel.source for lock in locks for wheel in lock.wheels):
+        return inputs
+    wheels = stages.source_wheels(app, project, targets, requests, place)
+    return tuple(replace(each, build=wheels[target.key].locked) for each, target in zip(inputs, targets, strict=True))
 
 
 def _finish(app: App, metadata: Mapping[str, Any], metadata_file: Path | None, names: Iterable[str]) -> None:
@@ -198,11 +215,15 @@ def _make(
     *,
     builder: str,
     offline: bool,
+    smoke: bool,
 ) -> Release:
     if builder == "docker":
         from rayimage.cli.docker_build import make_with_docker
 
-        return make_with_docker(app, project, inputs, offline=offline)
+        release = make_with_docker(app, project, inputs, offline=offline)
+        if smoke:
+            smoke_test(app, inputs, [image for images in release.images.values() for image in images])
+        return release
     from rayimage.builders.direct import DirectBuilder
     from rayimage.builders.publish import release_of
     from rayimage.cli.stages import check_environments
@@ -213,6 +234,8 @@ def _make(
     with app.progress.stage("layers"):
         built = direct.build(inputs)
         check_environments(app, project, inputs, built)
+    if smoke:
+        smoke_test(app, inputs, built)
     return release_of(built)
 
 
@@ -224,8 +247,12 @@ def _stay_in_engine(
     metadata_file: Path | None,
     *,
     offline: bool,
+    smoke: bool,
 ) -> None:
     """Build with Docker for Docker: the images are where they are wanted."""
+    if smoke:
+        why = "Docker tags what it builds for itself at once"
+        raise UsageError("--smoke tries images before they are tagged", why=why, fix="leave out --builder docker")
     from rayimage.cli.docker_build import build_in_engine
 
     metadata = build_in_engine(app, inputs, destination.local_name, tag, offline=offline)
@@ -239,7 +266,10 @@ def open_wheelhouse(app: App, inputs: Sequence[BuildInput]) -> Wheelhouse:
 
     more = tuple(dict.fromkeys(index for each in inputs for index in each.indexes))
     accounts = tuple(dict.fromkeys(account for each in inputs for account in each.accounts))
-    return Wheelhouse(app.cache_dir, indexes=configured_indexes(more=more), accounts=accounts, room=app.cache.room)
+    build = {wheel.digest: each.build for each in inputs if each.build for wheel in each.lock.wheels if wheel.source}
+    return Wheelhouse(
+        app.cache_dir, indexes=configured_indexes(more=more), accounts=accounts, build=build, room=app.cache.room
+    )
 
 
 def _emissions(

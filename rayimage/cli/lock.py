@@ -122,11 +122,14 @@ def _lock(
     from rayimage.cli.upgrade import note_moved_tags
     from rayimage.lock import Options, export_requirements
 
-    targets = stages.find_targets(app, project, pinned=True)
+    targets = stages.find_targets(app, project, pinned=True, system="lock")
     note_moved_tags(app, project, targets)
     requests = stages.requests_of(app, project, targets)
     preferences = {} if upgrade else stages.preferences(project, requests)
+    repository = stages.shared_repository(project)
+    build = stages.source_wheels(app, project, targets, requests, repository) if engine == "uv" else {}
     options = Options(
+        build=build,
         upgrade=upgrade,
         upgrade_packages=tuple(packages),
         preferences=preferences,
@@ -154,7 +157,7 @@ def _runner(app: App, targets: Sequence[Target]) -> RunInBase:
 def _check(app: App, project: Project) -> tuple[RoleLock, ...]:
     from rayimage.cli import stages
 
-    requests = stages.requests_of(app, project, stages.find_targets(app, project, pinned=True))
+    requests = stages.requests_of(app, project, stages.find_targets(app, project, pinned=True, system="check"))
     found = stages.read_locks(project, requests)
     if found.problems:
         raise CheckFailed("the locks do not fit the project", why=found.why, fix="run `rayimage lock` and commit it")

@@ -5,11 +5,13 @@ A target is one image to be: a role on a platform, with its base resolved and re
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
@@ -24,8 +26,8 @@ from rayimage.base import (
 )
 from rayimage.cachedir import Kind
 from rayimage.cli.app import App
-from rayimage.config import Project, Role
-from rayimage.errors import BaseImageError, ConfigError, LockError
+from rayimage.config import Project, Role, repository_of
+from rayimage.errors import BaseImageError, CheckFailed, ConfigError, LockError
 from rayimage.lock import (
     LockRequest,
     NewerFormat,
@@ -37,12 +39,15 @@ from rayimage.lock import (
     read_previous,
     what_changed,
 )
+from rayimage.lock.system import fits, read_system_lock, system_lock_path, write_system_lock
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import Inventory
 from rayimage.model.layering import Layering
 from rayimage.model.lock import RoleLock
+from rayimage.model.manifest import canonical_json
 from rayimage.model.platform import Platform
 from rayimage.model.reference import Reference
+from rayimage.model.system import SystemLock
 from rayimage.report.progress import Aside
 from rayimage.specs import RoleSpecs, collect_specs
 
@@ -50,6 +55,8 @@ if TYPE_CHECKING:
     from rayimage.builders.direct import BuiltImage
     from rayimage.builders.inputs import BuildInput
     from rayimage.builders.planner import RoleSettings
+    from rayimage.builders.source_wheels import SourceWheels
+    from rayimage.builders.system_base import SystemBases
     from rayimage.layers import CodeTree
 
 __all__ = [
@@ -63,8 +70,15 @@ __all__ = [
     "read_locks",
     "requests_of",
     "resolve_locks",
+    "shared_repository",
+    "source_wheels",
     "with_accounts",
 ]
+
+
+SystemUse = Literal["use", "keep", "lock", "preview", "check"]
+"""What becomes of the lock of what is installed into bases: it is used, and must fit; the same, and a first one is
+kept; it is made anew where it does not fit, and kept; the same without keeping it; it is only checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,13 +120,23 @@ class Locked:
 
 
 def find_targets(
-    app: App, project: Project, *, pinned: bool, remembered: bool = False, shared: BaseCache | None = None
+    app: App,
+    project: Project,
+    *,
+    pinned: bool,
+    remembered: bool = False,
+    shared: BaseCache | None = None,
+    system: SystemUse = "use",
+    repository: Reference | None = None,
 ) -> tuple[Target, ...]:
     """Resolve and read every role's base on every platform; ``shared`` may know what a base contains.
 
     ``pinned``: a base in a registry is the one of the lock, where there is a lock for it: a tag that moved since does
     not change what is built. ``remembered``: what is known of it from before is not asked of its registry again.
+    ``system`` says what happens where a base gets system packages or other steps; ``repository`` is where their results
+    are shared.
     """
+    systems = _SystemBases(app, project, repository or shared_repository(project), system)
     targets = []
     directory = app.cache_dir / Kind.BASES.directory if remembered else None
     bases = RememberedBases(app.open_repository, directory, shared)
@@ -120,7 +144,8 @@ def find_targets(
     with app.progress.stage("base"):
         for role in project.roles:
             for platform in role.platforms:
-                base = _resolve(bases, project, role, platform, pinned=pinned)
+                found = _resolve(bases, project, role, platform, pinned=pinned)
+                base = systems.of(found, role, platform)
                 if base.digest not in inventories:
                     inventories[base.digest] = read_inventory(
                         base, cache_dir=app.cache_dir, shared=shared, progress=app.progress
@@ -128,6 +153,63 @@ def find_targets(
                 targets.append(Target(role=role, platform=platform, base=base, inventory=inventories[base.digest]))
         check_bases({" ".join(target.key): target.inventory for target in targets}, app.progress)
     return tuple(targets)
+
+
+class _SystemBases:
+    """The bases with what is installed into them, locked beside the roles' locks."""
+
+    def __init__(self, app: App, project: Project, repository: Reference | None, use: SystemUse) -> None:
+        self._app, self._project, self._repository, self._use = app, project, repository, use
+
+    def of(self, base: ResolvedBase, role: Role, platform: Platform) -> ResolvedBase:
+        """``base`` itself where nothing is to be done to it."""
+        file = system_lock_path(self._project.lockfiles, role.name, platform)
+        if not (role.system_packages or role.run):
+            if self._use == "lock" and file.exists():
+                file.unlink()
+                self._app.progress.note(
+                    f"removed {self._app.shown(file)}: nothing is installed into that base any more"
+                )
+            return base
+        from rayimage.builders.system_base import steps_of
+
+        steps = steps_of(role.system_packages, role.system, role.run)
+        locked = self._read(file)
+        if locked and not fits(locked, base.digest, steps):
+            self._refuse_unless(("lock", "preview"), f"{file.name} was made for another base, or for other steps")
+            locked = None
+        elif locked is None and self._use == "check":
+            self._refuse_unless((), f"{file.name} is missing")
+        made, lock = self._makers.make(base, steps, locked)
+        lock = replace(lock, reference=role.base)  # as the user names it, without the digest that is locked
+        if self._use in ("lock", "keep") and write_system_lock(lock, file):
+            self._app.progress.note(f"wrote {self._app.shown(file)}")
+        return made
+
+    def _read(self, file: Path) -> SystemLock | None:
+        """What is locked; a damaged lock is none where a new one is made."""
+        try:
+            return read_system_lock(file)
+        except LockError as error:
+            if self._use not in ("lock", "preview"):
+                raise
+            self._app.progress.warn(f"{error}; it is made anew")
+            return None
+
+    def _refuse_unless(self, uses: tuple[SystemUse, ...], why: str) -> None:
+        if self._use not in uses:
+            refusal = CheckFailed if self._use == "check" else LockError
+            raise refusal("the locks do not fit the project", why=why, fix="run `rayimage lock` and commit it")
+
+    @cached_property
+    def _makers(self) -> SystemBases:
+        from rayimage.builders.docker.execute import EngineSteps
+        from rayimage.builders.shelf import Shelf
+        from rayimage.builders.system_base import SystemBases
+
+        app = self._app
+        shelf = Shelf(partial(app.open_repository, self._repository) if self._repository else None, app.progress)
+        return SystemBases(app.cache_dir, shelf, EngineSteps(app.cache_dir, app.progress), app.progress)
 
 
 def requests_of(app: App, project: Project, targets: Sequence[Target]) -> tuple[LockRequest, ...]:
@@ -147,6 +229,7 @@ def requests_of(app: App, project: Project, targets: Sequence[Target]) -> tuple[
                 base_packages=project.base_packages,
                 allow_skew=frozenset(map(canonicalize_name, project.allow_skew)),
                 indexes={canonicalize_name(name): url for name, url in target.role.index.items()},
+                build=_built_with(target.role),
             ),
         )
         for target in targets
@@ -170,6 +253,51 @@ def _specs(app: App, project: Project, role: Role) -> RoleSpecs:
     return specs.with_local(build_local_wheels(specs.local, app.cache_dir, app.progress))
 
 
+def _built_with(role: Role) -> tuple[str, ...]:
+    """What counts for a lock of how packages without a wheel are built."""
+    if not role.build_packages:
+        return ()
+    return (*sorted(role.build_packages), canonical_json(role.system.identity()).decode())
+
+
+def source_wheels(
+    app: App, project: Project, targets: Sequence[Target], requests: Sequence[LockRequest], repository: Reference | None
+) -> dict[tuple[str, str], SourceWheels]:
+    """Who builds packages without a wheel, by role and platform; ``repository`` is where their wheels are shared."""
+    from rayimage.builders.docker.build_wheel import BaseWheels
+    from rayimage.builders.shelf import Shelf
+    from rayimage.builders.simple_index import configured_indexes
+    from rayimage.builders.source_wheels import SourceWheels
+    from rayimage.builders.wheelhouse import Wheelhouse
+
+    shelf = Shelf(partial(app.open_repository, repository) if repository else None, app.progress)
+    found = {}
+    for target, request in zip(targets, requests, strict=True):
+        role, indexes = target.role, request.specs.indexes
+        found[target.key] = SourceWheels(
+            cache_dir=app.cache_dir,
+            base=target.inventory,
+            wheelhouse=Wheelhouse(
+                app.cache_dir, indexes=configured_indexes(more=indexes), accounts=request.specs.accounts
+            ),
+            in_base=BaseWheels({target.base.digest: target.base}, role.build_packages, role.system, app.progress),
+            directory=project.root,
+            shelf=shelf,
+            accounts=request.specs.accounts,
+            environment={"UV_INDEX": " ".join([*indexes, *os.environ.get("UV_INDEX", "").split()])} if indexes else {},
+            progress=app.progress,
+        )
+    return found
+
+
+def shared_repository(project: Project, environment: str | None = None) -> Reference | None:
+    """The repository of an environment, if one is set."""
+    try:
+        return repository_of(project, environment)
+    except ConfigError:
+        return None
+
+
 def resolve_locks(
     app: App, project: Project, requests: Sequence[LockRequest], options: Options
 ) -> tuple[RoleLock, ...]:
@@ -183,7 +311,8 @@ def resolve_locks(
             app.progress.warn(f"{complaint}; it is made anew")
         if lock:
             previous[request.key] = lock
-    options = replace(options, directory=project.root, cache_dir=app.cache_dir)
+    build = {} if os.environ.get("UV_NO_BUILD") else options.build
+    options = replace(options, directory=project.root, cache_dir=app.cache_dir, build=build)
     with app.progress.stage("lock"):
         return resolve(requests, options, previous=previous, progress=Aside(app.progress))
 
@@ -318,6 +447,7 @@ def _settings(target: Target, layering: Layering) -> RoleSettings:
         name=role.name,
         base_name=target.base.name,
         base_layers=len(target.base.manifest.layers),
+        base_digest=target.base.made_on,
         code=role.code,
         workdir=role.workdir,
         env=role.env,
@@ -328,6 +458,10 @@ def _settings(target: Target, layering: Layering) -> RoleSettings:
 
 def _resolve(bases: RememberedBases, project: Project, role: Role, platform: Platform, *, pinned: bool) -> ResolvedBase:
     text = _pinned_text(project, role, platform) if pinned else role.base
+    file = system_lock_path(project.lockfiles, role.name, platform)
+    if text != role.base and (role.system_packages or role.run) and not file.exists():
+        # What is locked may be the image that those made, which is in no registry.
+        text = role.base
     try:
         return resolve_base(text, platform, root=project.root, open_repository=bases.open)
     except BaseImageError as error:
@@ -342,6 +476,13 @@ def _pinned_text(project: Project, role: Role, platform: Platform) -> str:
     if role.base.startswith("oci:"):
         return role.base
     lock, _ = read_previous(lock_path(project.lockfiles, role.name, platform))
+    system = None
+    with suppress(LockError):  # said later, by who reads what is in it
+        system = read_system_lock(system_lock_path(project.lockfiles, role.name, platform))
+    if system and system.reference == role.base:
+        has_steps = role.system_packages or role.run
+        if has_steps or (lock and lock.base.digest == system.image):
+            return str(Reference.parse(role.base).with_digest(system.base))
     if lock is None or lock.base.reference != role.base:
         return role.base
     return str(Reference.parse(role.base).with_digest(lock.base.digest))

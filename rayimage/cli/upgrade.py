@@ -64,9 +64,11 @@ def upgrade_bases(app: App, project: Project, tag: str, *, yes: bool) -> None:
             why=f"{project.source} names the bases, and locks for others would be stale",
             fix=f"set {bases} there, then run: rayimage lock",
         )
-    targets = stages.find_targets(app, newer, pinned=False)
+    targets = stages.find_targets(app, newer, pinned=False, system="lock" if yes else "preview")
     requests = stages.requests_of(app, newer, targets)
-    locks = stages.resolve_locks(app, newer, requests, Options(preferences=stages.preferences(newer, requests)))
+    build = stages.source_wheels(app, newer, targets, requests, stages.shared_repository(newer))
+    options = Options(preferences=stages.preferences(newer, requests), build=build)
+    locks = stages.resolve_locks(app, newer, requests, options)
     changes = _differences(app, project, requests, locks)
     if app.as_json:
         app.emit_json(difference_data(changes))

@@ -28,7 +28,11 @@ __all__ = [
     "a_package",
     "a_platform",
     "a_repository",
+    "a_repository_line",
+    "a_secret",
     "a_size",
+    "a_snapshot",
+    "a_system_package",
     "a_text",
     "a_value",
     "a_variable",
@@ -47,6 +51,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(kB|[KMG]i?B|B)")
 _UNITS = {"b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SYSTEM_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?([=/][A-Za-z0-9.+:~*-]+)?")
+_SNAPSHOT = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+_PASSWORD = re.compile(r"://[^/\s]*:[^/\s]*@")
 # What `uname -m` and Docker's older names call OCI's architectures.
 _ARCHITECTURES = {"x86_64": "amd64", "x64": "amd64", "aarch64": "arm64", "arm64v8": "arm64"}
 
@@ -65,6 +72,15 @@ class Facts:
         if not (self.root / a_text(text)).is_file():
             raise ValueError(f"there is no file {text!r} in {self.root}")
         return text
+
+    def an_input(self, text: str) -> str:
+        """The path of an existing file or directory of the project."""
+        path = self.root / a_text(text)
+        if not path.exists():
+            raise ValueError(f"there is no {text!r} in {self.root}")
+        if not path.resolve().is_relative_to(self.root.resolve()):
+            raise ValueError(f"{text!r} lies outside of the project")
+        return posixpath.normpath(text)
 
     def an_extra(self, text: str) -> str:
         """The name of one of the project's extras."""
@@ -247,6 +263,38 @@ def between(low: int, high: int) -> Callable[[int], int]:
         return number
 
     return check
+
+
+def a_system_package(text: str) -> str:
+    """What apt installs: a package's name, and perhaps ``:architecture`` and ``=version``."""
+    if not _SYSTEM_PACKAGE.fullmatch(a_text(text)) or text.endswith("-"):
+        raise ValueError(f"{text!r} is no name of a package of the operating system, as in 'libgl1' or 'ffmpeg=7:5.1*'")
+    return text
+
+
+def a_secret(text: str) -> str:
+    """Where a secret is."""
+    kind, _, place = a_text(text).partition(":")
+    if not place or kind not in ("env", "file"):
+        # What is written there instead may be the secret.
+        raise ValueError("must be 'env:VARIABLE' or 'file:PATH'")
+    return text
+
+
+def a_snapshot(text: str) -> str:
+    """A time as snapshot archives write it."""
+    if not _SNAPSHOT.fullmatch(a_text(text)):
+        raise ValueError(f"must be a time in UTC as in '20260101T000000Z', not {text!r}")
+    return text
+
+
+def a_repository_line(text: str) -> str:
+    """A line as in sources.list; without a password, which would be in plain sight."""
+    if not a_text(text).startswith(("deb ", "deb-src ")) or "\n" in text:
+        raise ValueError(f"must be a line as in sources.list, 'deb http://… suite component', not {text!r}")
+    if _PASSWORD.search(text):
+        raise ValueError("must not have a password in its URL")
+    return text
 
 
 def all_distinct(values: list[str]) -> list[str]:

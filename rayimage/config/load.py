@@ -11,11 +11,12 @@ from rayimage.config.project import Environment, Project, Role
 from rayimage.errors import ConfigError
 from rayimage.model.layering import Layering
 from rayimage.model.platform import Platform
+from rayimage.model.system import RunStep, Secret, SystemSettings
 from rayimage.specs.pyproject import Pyproject
 from rayimage.specs.toml import read_toml
 
 if TYPE_CHECKING:
-    from rayimage.config.schema import Common, Config, RoleTable
+    from rayimage.config.schema import Common, Config, RoleTable, RunTable, SystemTable
 
 __all__ = ["find_configuration", "load_project", "read_project"]
 
@@ -133,6 +134,20 @@ def _role(name: str, common: Config, own: RoleTable, root: Path) -> Role:
         worker_groups=tuple(own.worker_groups or ()),
         exclude=_joined(common.exclude, own.exclude),
         index={**common.index, **own.index},
+        build_packages=_joined(common.build_packages, own.build_packages),
+        system_packages=_joined(common.system_packages, own.system_packages),
+        run=tuple(_run(table, root) for table in (*common.run, *own.run)),
+        system=_system(own.system or common.system, root),
+    )
+
+
+def _system(table: SystemTable | None, root: Path) -> SystemSettings:
+    if table is None:
+        return SystemSettings()
+    return SystemSettings(
+        repositories=tuple(table.repositories),
+        keys=tuple((root / key).read_bytes() for key in table.keys),
+        snapshot=table.snapshot or "",
     )
 
 
@@ -145,6 +160,23 @@ def _layering(config: Config) -> Layering:
         bundles=config.layers.bundles,
         compression=config.compression,
     )
+
+
+def _run(table: RunTable, root: Path) -> RunStep:
+    return RunStep(
+        script=table.shell.strip(),
+        root=root,
+        inputs=tuple(table.inputs),
+        secrets=tuple(_secret(name, place, root) for name, place in sorted(table.secrets.items())),
+        user="root" if table.user == "root" else "",
+    )
+
+
+def _secret(name: str, place: str, root: Path) -> Secret:
+    kind, _, where = place.partition(":")
+    if kind == "env":
+        return Secret(name=name, variable=where)
+    return Secret(name=name, file=root / Path(where).expanduser())
 
 
 def _platforms(*tables: Common) -> tuple[Platform, ...]:

@@ -12,6 +12,7 @@ from rayimage.errors import ConfigError
 from rayimage.model.layering import Layering
 from rayimage.model.platform import Platform
 from rayimage.model.reference import Reference
+from rayimage.model.system import RunStep, SystemSettings
 from rayimage.specs.wording import did_you_mean
 
 __all__ = ["BasePackages", "Code", "Environment", "Project", "Role", "repository_of"]
@@ -49,6 +50,14 @@ class Role:
     """KubeRay groupNames; empty: every group that no other role names."""
     exclude: tuple[str, ...]
     """Patterns (in .dockerignore syntax) of files that are not code."""
+    build_packages: tuple[str, ...] = ()
+    """apt packages that are there while packages without a wheel are built, and not in the image."""
+    system_packages: tuple[str, ...] = ()
+    """apt packages that the image has besides the base's."""
+    run: tuple[RunStep, ...] = ()
+    """The user's own steps, the common ones first."""
+    system: SystemSettings = field(default_factory=SystemSettings)
+    """Where the operating system's packages come from."""
     index: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Index URLs of packages (normalised names) that come from one index alone; they may hold credentials."""
 

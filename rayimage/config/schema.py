@@ -35,9 +35,14 @@ Size = Annotated[str, AfterValidator(checks.a_size)]
 CacheSource = Annotated[str, AfterValidator(checks.a_cache_source)]
 Workdir = Annotated[str, AfterValidator(checks.a_workdir)]
 Package = Annotated[str, AfterValidator(checks.a_package)]
+SystemPackage = Annotated[str, AfterValidator(checks.a_system_package)]
+Snapshot = Annotated[str, AfterValidator(checks.a_snapshot)]
+RepositoryLine = Annotated[str, AfterValidator(checks.a_repository_line)]
 IndexUrl = Annotated[str, AfterValidator(checks.an_index)]
 Gate = Annotated[str, AfterValidator(checks.a_gate)]
 File = Annotated[str, AfterValidator(lambda text, info: _facts(info).a_file(text))]
+Input = Annotated[str, AfterValidator(lambda text, info: _facts(info).an_input(text))]
+SecretPlace = Annotated[str, AfterValidator(checks.a_secret)]
 Lock = Annotated[str, AfterValidator(lambda text, info: _facts(info).a_lock(text))]
 Extra = Annotated[str, AfterValidator(lambda text, info: _facts(info).an_extra(text))]
 Group = Annotated[str, AfterValidator(lambda text, info: _facts(info).a_group(text))]
@@ -59,6 +64,23 @@ class _Table(BaseModel):
     )
 
 
+class SystemTable(_Table):
+    """``[tool.rayimage.system]`` and ``[tool.rayimage.images.NAME.system]``."""
+
+    repositories: Annotated[list[RepositoryLine], _DISTINCT] = []
+    keys: Annotated[list[File], _DISTINCT] = []
+    snapshot: Snapshot | None = None
+
+
+class RunTable(_Table):
+    """``[[tool.rayimage.run]]`` and ``[[tool.rayimage.images.NAME.run]]``."""
+
+    shell: Text
+    inputs: Annotated[list[Input], _DISTINCT] = []
+    secrets: dict[Name, SecretPlace] = {}
+    user: Literal["image", "root"] = "image"
+
+
 class Common(_Table):
     """The keys that stand for all roles, and may stand in each."""
 
@@ -70,6 +92,10 @@ class Common(_Table):
     extras: Annotated[list[Extra], _DISTINCT] = []
     dependency_groups: Annotated[list[Group], _DISTINCT] = []
     index: dict[Package, IndexUrl] = {}
+    build_packages: Annotated[list[SystemPackage], _DISTINCT] = []
+    system_packages: Annotated[list[SystemPackage], _DISTINCT] = []
+    system: SystemTable | None = None
+    run: list[RunTable] = []
     code: HowCode | None = None
     workdir: Workdir | None = None
     env: dict[Variable, Value] = {}
@@ -173,12 +199,17 @@ def _unknown_key(location: tuple[int | str, ...]) -> str:
         "environments": EnvironmentTable,
         "layers": LayersTable,
     }
-    here = tables[str(location[0]) if len(location) > 1 else ""]
-    if hint := did_you_mean(key, _keys(here)):
+    inside: dict[object, type[_Table]] = {"system": SystemTable, "run": RunTable}
+    place = location[2:-1] if location[0] == "images" else location[:-1]
+    here = (
+        next((inside[step] for step in place if step in inside), None)
+        or tables[str(location[0]) if len(location) > 1 else ""]
+    )
+    elsewhere = next((place for place, table in tables.items() if key in _keys(table)), None)
+    if elsewhere is None and (hint := did_you_mean(key, _keys(here))):
         return f"unknown key{hint}"
     if key == "tool" and here is Config:
         return "unknown key; rayimage.toml holds the tables without [tool.rayimage] in front of their names"
-    elsewhere = next((place for place, table in tables.items() if key in _keys(table)), None)
     where = {"": "the top level", "images": "images.NAME", "environments": "environments.NAME", "layers": "layers"}
     return f"unknown key; it belongs to {where[elsewhere]}" if elsewhere is not None else "unknown key"
 

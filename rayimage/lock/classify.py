@@ -15,11 +15,13 @@ from packaging.version import Version
 from rayimage.errors import LockError
 from rayimage.lock._metadata import parse_requires
 from rayimage.lock.engine import PackageFile, ResolvedPackage
-from rayimage.lock.hashes import confirm, vouched_for
+from rayimage.lock.environment import wheel_requires
+from rayimage.lock.hashes import confirm, confirm_source, vouched_for
 from rayimage.lock.request import LockRequest, lock_inputs
 from rayimage.lock.target import Target, best_wheel
+from rayimage.model.building import BuildWheel, BuiltWheel
 from rayimage.model.digest import Digest
-from rayimage.model.lock import BaseIdentity, LockedWheel, Move, Provided, RoleLock
+from rayimage.model.lock import BaseIdentity, LockedSource, LockedWheel, Move, Provided, RoleLock
 
 __all__ = ["provides", "role_lock"]
 
@@ -37,8 +39,10 @@ def role_lock(
     request: LockRequest,
     packages: tuple[ResolvedPackage, ...],
     because: Mapping[NormalizedName, tuple[str, ...]] = MappingProxyType({}),
+    *,
+    build: BuildWheel | None = None,
 ) -> RoleLock:
-    """The lock that a solution amounts to, with the reasons of its moves.
+    """The lock that a solution amounts to, with the reasons of its moves; ``build`` makes wheels of sources.
 
     Raises LockError for Ray itself moving, or no fitting wheel.
     """
@@ -60,8 +64,11 @@ def role_lock(
         if installed and not package.direct and provides(installed.version, package.version):
             provided.append(Provided(package.name, installed.version))
             continue
-        wheel = _locked_wheel(vouched_for(package, request.specs), target, request.subject)
-        wheels.append(replace(confirm(wheel, request.specs), directory=directories.get(package.name)))
+        if package.source and build:
+            wheels.append(_built_wheel(package, package.source, target, request, build))
+        else:
+            wheel = _locked_wheel(vouched_for(package, request.specs), target, request.subject)
+            wheels.append(replace(confirm(wheel, request.specs), directory=directories.get(package.name)))
         if installed:
             reason = because.get(package.name, ())
             moves.append(Move(name=package.name, old=installed.version, new=package.version, because=reason))
@@ -93,7 +100,8 @@ def _locked_wheel(package: ResolvedPackage, target: Target, subject: str) -> Loc
     files = {file.filename: file for file in reversed(package.wheels)}
     chosen = best_wheel((file.filename for file in package.wheels), target)
     if chosen is None:
-        exist = [file.filename for file in package.wheels] + ([package.sdist] if package.sdist else [])
+        source = package.sdist or (str(package.source) if package.source else "")
+        exist = [file.filename for file in package.wheels] + ([source] if source else [])
         build = (
             f"build a wheel of {package.sdist}" if package.sdist else "make a wheel of its sources (there is no sdist)"
         )
@@ -117,6 +125,60 @@ def _locked_wheel(package: ResolvedPackage, target: Target, subject: str) -> Loc
         size=file.size,
         url=file.url,
     )
+
+
+def _built_wheel(
+    package: ResolvedPackage, source: LockedSource, target: Target, request: LockRequest, build: BuildWheel
+) -> LockedWheel:
+    """The wheel of a source, built; its own requirements must be those that were resolved."""
+    if not source.commit:
+        source = _with_digest(package, source)
+        confirm_source(package, source, request.specs)
+    built = build(package.name, package.version, source)
+    if best_wheel([built.filename], target) is None:
+        raise LockError(
+            f"{package.name} {package.version}, built from {source}, does not fit {target}",
+            why=f"its wheel is {built.filename}",
+            fix="see how its build backend chooses the tags",
+        )
+    _check_requirements(package, built, target, source)
+    return LockedWheel(
+        name=package.name,
+        version=package.version,
+        filename=built.filename,
+        digest=built.digest,
+        size=built.size,
+        url=built.path.as_uri(),
+        source=source,
+    )
+
+
+def _with_digest(package: ResolvedPackage, source: LockedSource) -> LockedSource:
+    file = PackageFile(filename=source.filename, url=source.url, digest=source.digest, size=source.size)
+    file = _measured(file)
+    if file.digest is None:
+        raise LockError(
+            f"{package.name} {package.version} cannot be locked",
+            why=f"nothing gives a sha256 of {source}",
+            fix=f"add one to its URL: {source.url}#sha256=…",
+        )
+    return replace(source, digest=file.digest, size=file.size)
+
+
+def _check_requirements(package: ResolvedPackage, built: BuiltWheel, target: Target, source: LockedSource) -> None:
+    """Resolvers read a source's requirements on this machine; another one may have others."""
+    if package.requires is None:
+        return
+    known = {canonicalize_name(each.name) for each in parse_requires(package.requires)}
+    here = {**target.environment, "extra": ""}
+    for requirement in parse_requires(wheel_requires(built.path)):
+        applies = requirement.marker is None or requirement.marker.evaluate(here)
+        if applies and canonicalize_name(requirement.name) not in known | {package.name}:
+            raise LockError(
+                f"{package.name} {package.version} requires other packages in the image than on this machine",
+                why=f"built from {source}, it requires {requirement}, which was not resolved",
+                fix=f"require {requirement.name} as well",
+            )
 
 
 def _measured(file: PackageFile) -> PackageFile:

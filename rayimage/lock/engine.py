@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
@@ -13,13 +13,23 @@ from rayimage.errors import LockError
 from rayimage.lock.target import Target
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import Inventory
+from rayimage.model.lock import LockedSource
 from rayimage.specs import Source
 
 __all__ = ["Engine", "NoSolution", "PackageFile", "Question", "ResolvedPackage"]
 
+_NONE: Final[frozenset[NormalizedName]] = frozenset()
+
 
 class NoSolution(LockError):
-    """The requirements have no solution as asked; other pins might have one."""
+    """The requirements have no solution as asked; other pins might have one.
+
+    ``sources`` are packages of which there is a source distribution, where wheels were asked for.
+    """
+
+    def __init__(self, what: str, *, why: str = "", fix: str = "", sources: frozenset[NormalizedName] = _NONE) -> None:
+        super().__init__(what, why=why, fix=fix)
+        self.sources = sources
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +40,8 @@ class Question:
     public version: a local label may be added) for packages that are part of the solution; ``preferences`` are taken
     where they can be. What ``bases`` contain counts as available, with the dependencies it has there. The packages in
     ``indexes`` (name → URL) are required, too, and taken from that index alone. ``holders`` says in messages who holds
-    a constraint: ``the base rayproject/ray:…``, ``role head on linux/amd64``.
+    a constraint: ``the base rayproject/ray:…``, ``role head on linux/amd64``. Of the packages in ``buildable`` a source
+    will do; of all others there must be a wheel.
     """
 
     subject: str
@@ -43,6 +54,7 @@ class Question:
     required: Mapping[NormalizedName, Version] = field(default_factory=dict)
     indexes: Mapping[NormalizedName, str] = field(default_factory=dict)
     holders: Mapping[NormalizedName, str] = field(default_factory=dict)
+    buildable: frozenset[NormalizedName] = _NONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +79,8 @@ class ResolvedPackage:
     version: Version
     wheels: tuple[PackageFile, ...] = ()
     sdist: str = ""
+    source: LockedSource | None = None
+    """What a wheel can be built from, where that is wanted."""
     direct: bool = False
     requires: tuple[str, ...] | None = None
 

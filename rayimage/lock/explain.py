@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from packaging.utils import canonicalize_name
+
 from rayimage.errors import LockError
 from rayimage.lock.engine import NoSolution, Question
 
@@ -20,6 +22,7 @@ _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
 _QUERY = re.compile(r"(://[^\s?#`'\"()<>]*)[?#][^\s`'\"()<>]*")
 _NO_WHEEL = re.compile(r"([A-Za-z0-9._-]+==\S+) has no (?:usable wheels|wheels with a matching)")
 _SOURCE_ONLY = re.compile(r"Wheels are required for `([^`\s]+)`")
+_NOT_BUILT = re.compile(r"Building source distributions (?:for `([^`]+)` )?is disabled")
 _LIST_SHOWN = 3
 _CAUSE_LIMIT = 900
 
@@ -40,6 +43,11 @@ def failure(
             fix="check the index's URL, and give uv its credentials (UV_INDEX_<NAME>_USERNAME and _PASSWORD, "
             "a .netrc file or a keyring)",
         )
+    if disabled := _NOT_BUILT.search(text):
+        # A URL of sources; a name can be allowed to be built, a URL alone cannot.
+        names = frozenset({canonicalize_name(disabled[1])} if disabled[1] else ())
+        fix = "write it with its name before it: NAME @ URL" if not names else "allow uv to build it (UV_NO_BUILD)"
+        return NoSolution(f"no solution for {question.subject}", why=why, fix=fix, sources=names)
     unreachable = re.search(r"Failed to fetch|error sending request|Request failed after", text)
     if unreachable and "HTTP status client error" not in text:
         return LockError(
@@ -51,7 +59,11 @@ def failure(
         facts = [*_existing(stderr, existing or {}), *_held(question, text)]
         kept = [hint for hint in hints if not (existing and hint.startswith("Wheels are available"))]
         subject = f"no solution for {question.subject}"
-        return NoSolution(subject, why=" ".join([why, *kept, *facts]), fix=_advice(question, text, stderr))
+        sources = frozenset(
+            canonicalize_name(re.split(r"[=<>!~ @]", found)[0]) for found in _SOURCE_ONLY.findall(stderr)
+        )
+        why = " ".join([why, *kept, *facts])
+        return NoSolution(subject, why=why, fix=_advice(question, text, stderr), sources=sources)
     return LockError(f"uv cannot lock {question.subject}", why=" ".join([why, *hints]), fix="correct what uv names")
 
 

@@ -11,10 +11,10 @@ from packaging.version import Version
 
 from rayimage.errors import LockError
 from rayimage.lock.engine import ResolvedPackage
-from rayimage.model.lock import LockedWheel
+from rayimage.model.lock import LockedSource, LockedWheel
 from rayimage.specs import RoleSpecs
 
-__all__ = ["confirm", "vouched_for"]
+__all__ = ["confirm", "confirm_source", "vouched_for"]
 
 
 def vouched_for(package: ResolvedPackage, specs: RoleSpecs) -> ResolvedPackage:
@@ -37,6 +37,13 @@ def confirm(wheel: LockedWheel, specs: RoleSpecs) -> LockedWheel:
     if allowed and wheel.digest.hex not in allowed:
         raise _refusal(wheel.name, wheel.version, f"{wheel.filename} does not have")
     return wheel
+
+
+def confirm_source(package: ResolvedPackage, source: LockedSource, specs: RoleSpecs) -> None:
+    """Raise LockError when the requirements' hashes leave a source archive out."""
+    allowed = specs.hashes.get(package.name)
+    if allowed and source.digest and source.digest.hex not in allowed:
+        raise _refusal(package.name, package.version, f"{source.filename} does not have")
 
 
 def _refusal(name: str, version: Version, who: str) -> LockError:

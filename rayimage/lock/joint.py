@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 from packaging.utils import NormalizedName, canonicalize_name
 
@@ -16,7 +17,7 @@ from rayimage.lock.bases import check_bases, check_pins
 from rayimage.lock.breakage import broken, concerning
 from rayimage.lock.classify import role_lock
 from rayimage.lock.conflict import allowed_skews, check_agreement
-from rayimage.lock.engine import Engine
+from rayimage.lock.engine import Engine, NoSolution
 from rayimage.lock.exchanged import skews, warnings
 from rayimage.lock.preferences import Previous
 from rayimage.lock.reasons import UPGRADED, Graph, Reasons, reasons_of
@@ -50,18 +51,19 @@ def resolve(
     check_bases(requests)
     check_pins(requests, options)
     engine = engine or _engine(options)
-    solutions = Solver(engine, options, previous).solve_all(requests)
+    solutions, buildable = _solve(engine, requests, options, previous)
     reasons = _reasons(requests, options, previous, solutions)
     said = all(package.requires is not None for packages in solutions.values() for package in packages)
     if stale := said and _unforced(requests, previous, reasons):
-        solutions = Solver(engine, options, previous, settled=stale).solve_all(requests)
+        solutions = Solver(engine, options, previous, settled=stale, buildable=buildable).solve_all(requests)
         reasons = _reasons(requests, options, previous, solutions)
 
     pairs = [(request, solutions[request.key]) for request in requests]
     check_agreement(pairs)
 
     def lock(request: LockRequest) -> RoleLock:
-        result = role_lock(request, solutions[request.key], reasons[request.key])
+        build = options.build.get(request.key)
+        result = role_lock(request, solutions[request.key], reasons[request.key], build=build)
         counts = f"{len(result.provided)} provided, {len(result.moves)} moved, {len(result.added)} added"
         progress.note(f"{request.subject}: {counts}")
         return result
@@ -74,6 +76,26 @@ def resolve(
         progress.warn(text)
     _tell(requests, locks, solutions, progress)
     return locks
+
+
+def _solve(
+    engine: Engine, requests: Sequence[LockRequest], options: Options, previous: Previous
+) -> tuple[Solutions, frozenset[NormalizedName]]:
+    """The solutions, and the packages that were allowed to be sources in them.
+
+    A wheel is worth more than a newer version: what has one is never built. So sources are allowed only where they are
+    asked for by URL, and of packages without which there is no solution.
+    """
+    urls = [(r.name, urlsplit(r.url).path) for each in requests for r in each.specs.requirements if r.url]
+    sources = [canonicalize_name(name) for name, path in urls if not path.endswith(".whl")]
+    buildable = frozenset(sources if options.build else ())
+    while True:
+        try:
+            return Solver(engine, options, previous, buildable=buildable).solve_all(requests), buildable
+        except NoSolution as failure:  # noqa: PERF203 - few turns, slow each
+            if not options.build or failure.sources <= buildable:
+                raise
+            buildable |= failure.sources
 
 
 def _tell(requests: Sequence[LockRequest], locks: Sequence[RoleLock], solutions: Solutions, progress: Progress) -> None:

@@ -14,7 +14,15 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from packaging.pylock import Package, Pylock, PylockValidationError
+from packaging.pylock import (
+    Package,
+    PackageArchive,
+    PackageSdist,
+    PackageVcs,
+    PackageWheel,
+    Pylock,
+    PylockValidationError,
+)
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
@@ -23,7 +31,7 @@ from rayimage.lock._toml import Value, array, inline, loads, string
 from rayimage.lock.request import LOCK_FORMAT
 from rayimage.lock.target import MACHINES
 from rayimage.model.digest import Digest
-from rayimage.model.lock import BaseIdentity, LockedWheel, Move, Provided, RoleLock
+from rayimage.model.lock import BaseIdentity, LockedSource, LockedWheel, Move, Provided, RoleLock
 from rayimage.model.platform import Platform
 
 __all__ = ["NewerFormat", "lock_path", "read_lock", "read_previous", "write_lock"]
@@ -75,12 +83,14 @@ def _lines(lock: RoleLock, directory: Path) -> Iterator[str]:
         if wheel.dependencies:
             names: list[Mapping[str, str]] = [{"name": name} for name in wheel.dependencies]
             yield f"dependencies = {array(names)}"
-        if wheel.directory is None:
+        if wheel.directory is None and wheel.source is None:
             yield f"wheels = [{inline(_wheel(wheel, directory))}]"
             continue
         # Another checkout has the source, not the wheel: that is built there, too.
-        path = Path(os.path.relpath(wheel.directory, directory)).as_posix()
-        yield f"directory = {inline({'path': path})}"
+        if wheel.source:
+            yield _source(wheel.source, directory)
+        elif wheel.directory:
+            yield f"directory = {inline({'path': Path(os.path.relpath(wheel.directory, directory)).as_posix()})}"
         yield from ("", "[packages.tool.rayimage]", f"wheel = {inline(_identity(wheel))}")
     yield from ("", "[tool.rayimage]", f"format = {LOCK_FORMAT}", f"role = {string(lock.role)}")
     yield f"platform = {string(str(lock.platform))}"
@@ -124,6 +134,21 @@ def _wheel(wheel: LockedWheel, directory: Path) -> dict[str, Value]:
         table["path"] = _relative(Path(unquote(url.path) or wheel.filename), directory)
     name, *rest = _identity(wheel).items()
     return dict([name, *table.items(), *rest])
+
+
+def _source(source: LockedSource, directory: Path) -> str:
+    """What a wheel is built from, as PEP 751 has it: a commit, an archive, or a version's sdist."""
+    place: dict[str, Value] = {"url": source.url}
+    if (url := urlsplit(source.url)).scheme == "file":
+        place = {"path": _relative(Path(unquote(url.path)), directory)}
+    inside: dict[str, Value] = {"subdirectory": source.subdirectory} if source.subdirectory else {}
+    if source.commit:
+        return f"vcs = {inline({'type': 'git', **place, 'commit-id': source.commit, **inside})}"
+    size: dict[str, Value] = {} if source.size is None else {"size": source.size}
+    hashes: dict[str, Value] = {"hashes": {"sha256": source.digest.hex}} if source.digest else {}
+    if source.direct:
+        return f"archive = {inline({**place, **size, **hashes, **inside})}"
+    return f"sdist = {inline({'name': source.filename, **place, **size, **hashes})}"
 
 
 def _identity(wheel: LockedWheel) -> dict[str, Value]:
@@ -247,7 +272,10 @@ def _lock(pylock: Pylock, ours: Mapping[str, Any], directory: Path) -> RoleLock:
 
 def _locked_wheel(package: Package, directory: Path) -> LockedWheel:
     if package.version is not None and package.directory is not None:
-        return _local_wheel(package, package.version, directory / package.directory.path)
+        folder = Path(os.path.normpath(directory / package.directory.path))
+        return replace(_own_wheel(package, package.version), directory=folder)
+    if package.version is not None and (source := _locked_source(package, directory)):
+        return replace(_own_wheel(package, package.version), source=source)
     if package.version is None or not package.wheels or len(package.wheels) != 1:
         raise ValueError(f"package {package.name} is not one wheel of one version")
     wheel = package.wheels[0]
@@ -257,12 +285,35 @@ def _locked_wheel(package: Package, directory: Path) -> LockedWheel:
         filename=wheel.filename,
         digest=Digest(wheel.hashes["sha256"]),
         size=wheel.size,
-        url=wheel.url or Path(os.path.normpath(directory / (wheel.path or ""))).as_uri(),
+        url=_url(wheel, directory),
         dependencies=_dependencies(package),
     )
 
 
-def _local_wheel(package: Package, version: Version, directory: Path) -> LockedWheel:
+def _locked_source(package: Package, directory: Path) -> LockedSource | None:
+    if vcs := package.vcs:
+        place, url = vcs.subdirectory or "", _url(vcs, directory)
+        return LockedSource(url=url, commit=vcs.commit_id, subdirectory=place, direct=True)
+    found = package.archive or (package.sdist if not package.wheels else None)
+    if found is None:
+        return None
+    url = _url(found, directory)
+    return LockedSource(
+        url=url,
+        filename=getattr(found, "name", None) or unquote(urlsplit(url).path.rpartition("/")[2]),
+        digest=Digest(found.hashes["sha256"]),
+        size=found.size,
+        subdirectory=getattr(found, "subdirectory", None) or "",
+        direct=package.archive is not None,
+    )
+
+
+def _url(place: PackageVcs | PackageArchive | PackageSdist | PackageWheel, directory: Path) -> str:
+    return place.url or Path(os.path.normpath(directory / (place.path or ""))).as_uri()
+
+
+def _own_wheel(package: Package, version: Version) -> LockedWheel:
+    """The wheel that was built here; the lock's own packages have one in [packages.tool.rayimage]."""
     wheel = ((package.tool or {}).get("rayimage") or {})["wheel"]
     return LockedWheel(
         name=package.name,
@@ -270,7 +321,6 @@ def _local_wheel(package: Package, version: Version, directory: Path) -> LockedW
         filename=wheel["name"],
         digest=Digest(wheel["hashes"]["sha256"]),
         size=wheel.get("size"),
-        directory=Path(os.path.normpath(directory)),
         dependencies=_dependencies(package),
     )
 

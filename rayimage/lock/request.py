@@ -12,6 +12,7 @@ from packaging.version import Version
 
 from rayimage.errors import BaseImageError
 from rayimage.lock.explain import redact
+from rayimage.model.building import BuildWheel
 from rayimage.model.digest import Digest
 from rayimage.model.execution import RunInBase
 from rayimage.model.inventory import Distribution, Inventory
@@ -36,12 +37,13 @@ class Rules:
     """What the project decides about a role's lock besides its requirements.
 
     ``allow_skew`` names packages that may have different versions in different roles and on different platforms.
-    ``indexes`` are the index URLs of packages that come from one index alone.
+    ``indexes`` are the index URLs of packages that come from one index alone, ``build`` what compiles are built with.
     """
 
     base_packages: BasePackages = "prefer"
     allow_skew: frozenset[NormalizedName] = frozenset()
     indexes: Mapping[NormalizedName, str] = field(default_factory=dict)
+    build: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,8 @@ class Options:
     or URLs. ``directory`` is where the engine looks for its own configuration (uv.toml) and what relative paths in
     requirements are relative to, as with pip: give the project's root; None is the working directory. ``cache_dir``
     keeps small helper files between runs; without one they are written anew each time. ``engine`` names the resolver;
-    pip-tools runs inside the base through ``run_in_base`` where this machine is not like it.
+    pip-tools runs inside the base through ``run_in_base`` where this machine is not like it. ``build`` makes wheels of
+    sources, for each role and platform; without it, what has no wheel has no solution.
     """
 
     upgrade: bool = False
@@ -98,6 +101,7 @@ class Options:
     cache_dir: Path | None = None
     engine: EngineName = "uv"
     run_in_base: RunInBase | None = None
+    build: Mapping[tuple[str, str], BuildWheel] = field(default_factory=dict)
 
 
 def lock_inputs(request: LockRequest) -> Digest:
@@ -111,5 +115,6 @@ def lock_inputs(request: LockRequest) -> Digest:
         "base-packages": request.rules.base_packages,
         "allow-skew": sorted(request.rules.allow_skew),
         "index": {name: redact(url) for name, url in request.rules.indexes.items()},
+        **({"build": list(request.rules.build)} if request.rules.build else {}),
     }
     return Digest.of(canonical_json(inputs))

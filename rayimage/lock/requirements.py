@@ -48,8 +48,13 @@ def _lines(lock: RoleLock, requirers: Mapping[NormalizedName, list[str]]) -> Ite
         if wheel.directory is not None:
             yield f"# {wheel.name}=={wheel.version} is built from the project's own source: pip has no hash of it"
             continue
+        if wheel.source and wheel.source.commit:
+            inside = f"#subdirectory={wheel.source.subdirectory}" if wheel.source.subdirectory else ""
+            yield f"# {wheel.name}=={wheel.version} is built from a commit, and pip has no hash of that:"
+            yield f"# {wheel.name} @ git+{wheel.source.url}@{wheel.source.commit}{inside}"
+            continue
         yield f"{wheel.name}=={wheel.version} \\"
-        yield f"    --hash={wheel.digest}"
+        yield f"    --hash={wheel.source.digest if wheel.source else wheel.digest}"
         via = requirers[wheel.name]
         yield from (
             [f"    # via {via[0]}"] if len(via) == 1 else ["    # via", *(f"    #   {by}" for by in via)] if via else []

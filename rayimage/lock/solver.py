@@ -54,7 +54,10 @@ class _Agreed:
 
 
 class Solver:
-    """``settled`` are packages for which only the base's version is preferred, whatever was locked before."""
+    """``settled`` are packages for which only the base's version is preferred, whatever was locked before.
+
+    ``buildable`` are packages of which a source will do.
+    """
 
     def __init__(
         self,
@@ -62,11 +65,13 @@ class Solver:
         options: Options,
         previous: Previous,
         settled: frozenset[NormalizedName] = frozenset(),
+        buildable: frozenset[NormalizedName] = frozenset(),
     ) -> None:
         self._engine = engine
         self._options = options
         self._previous = previous
         self._settled = settled
+        self._buildable = buildable
 
     def solve_all(self, requests: Sequence[LockRequest]) -> Solutions:
         """A solution for every request, by role and platform; raises NoSolution with the chain on each side."""
@@ -174,6 +179,7 @@ class Solver:
             required=required,
             indexes=indexes,
             holders=holders,
+            buildable=self._buildable,
         )
 
 

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from packaging.pylock import Package, PackageArchive, PackageWheel, Pylock, PylockValidationError
+from packaging.pylock import Package, PackageArchive, PackageSdist, PackageWheel, Pylock, PylockValidationError
 from packaging.utils import NormalizedName
 from packaging.version import Version
 
@@ -28,6 +28,7 @@ from rayimage.lock.engine import PackageFile, Question, ResolvedPackage
 from rayimage.lock.request import Options
 from rayimage.lock.target import Target
 from rayimage.model.digest import Digest
+from rayimage.model.lock import LockedSource
 from rayimage.specs import Source
 from rayimage.specs.exporters import find_uv
 
@@ -64,6 +65,8 @@ class UvEngine:
             more = filter(None, os.environ.get("UV_FIND_LINKS", "").split(","))
             find_links = [*map(str, dict.fromkeys(links)), *self._options.find_links, *more]
             command = [*_command(question.target, work), *_sources(question.sources, work)]
+            # An exception of --only-binary :all: (uv's BuildOptions::no_build_package); these have no wheel anyway.
+            command += [argument for name in sorted(question.buildable) for argument in ("--no-binary", name)]
             if question.indexes:
                 (work / "index").mkdir()
                 pyproject = work / "index" / "pyproject.toml"
@@ -216,7 +219,7 @@ def parse_pylock(text: str, directory: Path, target: Target) -> tuple[ResolvedPa
     """Read uv's pylock.toml; relative paths in it are relative to ``directory``.
 
     Packages whose marker is false for ``target`` are left out. Raises LockError for what cannot be read, and for a
-    package that would have to be built.
+    directory that would have to be built.
     """
     try:
         pylock = Pylock.from_dict(_with_hashes(loads(text)))
@@ -230,32 +233,59 @@ def parse_pylock(text: str, directory: Path, target: Target) -> tuple[ResolvedPa
 def _with_hashes(data: dict[str, Any]) -> dict[str, Any]:
     """The answer with a stand-in where a file has no hash: uv 0.9 gives local wheels none, PEP 751 wants one."""
     for package in data.get("packages", ()):
-        for file in [*package.get("wheels", ()), *filter(None, [package.get("archive")])]:
+        for file in [*package.get("wheels", ()), *filter(None, [package.get("archive"), package.get("sdist")])]:
             file["hashes"] = file.get("hashes") or {"unknown": ""}
     return data
 
 
 def _package(package: Package, directory: Path) -> ResolvedPackage:
     archive = package.archive
-    files: Sequence[PackageWheel | PackageArchive] = [archive] if archive else package.wheels or ()
-    wheels = tuple(_file(file, directory) for file in files)
-    buildable = package.vcs or package.directory or any(not file.filename.endswith(".whl") for file in wheels)
-    if buildable or package.version is None:
+    if package.directory or package.version is None:
         raise LockError(
             f"{package.name} would have to be built",
-            why="it is required from a directory, a repository or a source archive, and only wheels are installed",
+            why="another package requires it from a directory, or its version is not known before it is built",
             fix=f"build a wheel of {package.name} and require that file, or give its directory with --find-links",
         )
+    files: Sequence[PackageWheel | PackageArchive] = [archive] if archive else package.wheels or ()
+    wheels = tuple(file for each in files if (file := _file(each, directory)).filename.endswith(".whl"))
+    sdist = _file(package.sdist, directory) if package.sdist else None
     return ResolvedPackage(
         name=package.name,
         version=package.version,
         wheels=wheels,
-        sdist=package.sdist.name or "" if package.sdist else "",
-        direct=archive is not None,
+        sdist=sdist.filename if sdist else "",
+        source=None if wheels else _source(package, directory),
+        direct=bool(archive or package.vcs),
     )
 
 
-def _file(file: PackageWheel | PackageArchive, directory: Path) -> PackageFile:
+def _source(package: Package, directory: Path) -> LockedSource | None:
+    """What the package would be built from."""
+    if package.vcs:
+        vcs, url = package.vcs, package.vcs.url or (directory / (package.vcs.path or "")).as_uri()
+        place = vcs.subdirectory or ""
+        return LockedSource(url=_git_url(url), commit=vcs.commit_id, subdirectory=place, direct=True)
+    if not (found := package.archive or package.sdist):
+        return None
+    file = _file(found, directory)
+    return LockedSource(
+        url=file.url,
+        filename=file.filename,
+        digest=file.digest,
+        size=file.size,
+        subdirectory=getattr(found, "subdirectory", None) or "",
+        direct=package.archive is not None,
+    )
+
+
+def _git_url(url: str) -> str:
+    """``url`` without secrets; the user of an ssh URL is none, and needed."""
+    user = urlsplit(url).username
+    clean = explain.redact(url)
+    return clean.replace("ssh://", f"ssh://{user}@", 1) if user and clean.startswith("ssh://") else clean
+
+
+def _file(file: PackageWheel | PackageArchive | PackageSdist, directory: Path) -> PackageFile:
     parts = urlsplit(file.url or "")
     local = unquote(parts.path) if parts.scheme == "file" else file.path
     # uv does not escape in file: URLs; one spelling makes locks comparable.

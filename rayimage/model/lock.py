@@ -11,7 +11,7 @@ from packaging.version import Version
 from rayimage.model.digest import Digest
 from rayimage.model.platform import Platform
 
-__all__ = ["BaseIdentity", "LockedWheel", "Move", "Provided", "RoleLock"]
+__all__ = ["BaseIdentity", "LockedSource", "LockedWheel", "Move", "Provided", "RoleLock"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,36 @@ class BaseIdentity:
     digest: Digest
     ray: Version
     python: Version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedSource:
+    """What a wheel is built from: a source archive, by its hash, or a commit of a git repository.
+
+    ``url`` is where it is: https: or file:, for git also ssh:; without credentials.
+    """
+
+    url: str
+    filename: str = ""
+    """Of an archive."""
+    digest: Digest | None = None
+    """Of an archive."""
+    size: int | None = None
+    commit: str = ""
+    """The full commit id; empty for an archive."""
+    subdirectory: str = ""
+    """Where in it the package lies."""
+    direct: bool = False
+    """Whether it was asked for by URL: not a version's sdist in an index."""
+
+    @property
+    def identity(self) -> str:
+        """What it is, wherever it comes from."""
+        return "#".join(filter(None, (str(self.digest) if self.digest else f"git:{self.commit}", self.subdirectory)))
+
+    def __str__(self) -> str:
+        """For messages."""
+        return f"{self.url} at {self.commit[:12]}" if self.commit else self.filename or self.url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +66,8 @@ class LockedWheel:
     url: str = ""
     directory: Path | None = None
     """Of a local package, the absolute directory that the wheel is built from; ``url`` is then this machine's."""
+    source: LockedSource | None = None
+    """Where no wheel was published, what this one is built from; ``url`` is then this machine's."""
     dependencies: tuple[NormalizedName, ...] = ()
     """The other wheels of the lock that this one requires, sorted; empty also where the resolver does not say."""
 

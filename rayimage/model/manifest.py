@@ -36,14 +36,22 @@ class Manifest:
     annotations: Mapping[str, str]
 
     @classmethod
-    def build(cls, *, config: Descriptor, layers: tuple[Descriptor, ...], annotations: Mapping[str, str]) -> Manifest:
-        """A new OCI image manifest."""
+    def build(
+        cls,
+        *,
+        config: Descriptor,
+        layers: tuple[Descriptor, ...],
+        annotations: Mapping[str, str],
+        artifact_type: str = "",
+    ) -> Manifest:
+        """A new OCI image manifest; with a type, one of an artifact that is no image."""
         data = {
             "schemaVersion": 2,
             "mediaType": media.OCI_MANIFEST,
             "config": config.to_json(),
             "layers": [layer.to_json() for layer in layers],
             "annotations": dict(annotations),
+            **({"artifactType": artifact_type} if artifact_type else {}),
         }
         raw = canonical_json(data)
         return cls(raw=raw, media_type=media.OCI_MANIFEST, config=config, layers=layers, annotations=annotations)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from rayimage.base import ResolvedBase
 from rayimage.builders.docker.load import archive_of, connect, load_archive
-from rayimage.errors import EngineError
+from rayimage.builders.docker.step import engine_failure
 from rayimage.model.content import Blob
 from rayimage.model.digest import Digest
 from rayimage.model.execution import BaseCommand
@@ -61,21 +61,21 @@ def find_or_bring(client: docker.DockerClient, base: ResolvedBase, progress: Pro
         except ImageNotFound:  # noqa: PERF203 - two questions
             continue
         except DockerException as error:
-            raise _failure(f"the Docker Engine cannot look for {base.name}", error) from error
+            raise engine_failure(f"the Docker Engine cannot look for {base.name}", error) from error
     progress.note(f"bringing {base.name} into the Engine, to run in it")
-    if base.origin is None:
+    if base.origin is None or base.made_on:
         layers = [Blob(descriptor=layer, open=partial(base.source.open_blob, layer)) for layer in base.manifest.layers]
         return load_archive(archive_of(base.config.raw, layers, name), name, client)
     repository, _, digest = name.partition("@")
     try:
         return str(client.images.pull(repository, tag=digest, platform=str(base.platform)).id)
     except DockerException as error:
-        raise _failure(f"the Docker Engine cannot pull {name}", error) from error
+        raise engine_failure(f"the Docker Engine cannot pull {name}", error) from error
 
 
 def _name(base: ResolvedBase) -> str:
     """What the Engine calls the base."""
-    if base.origin is None:
+    if base.origin is None or base.made_on:
         return f"rayimage-base:{base.digest.short}"
     return f"{base.origin.registry}/{base.origin.repository}@{base.digest}"
 
@@ -109,7 +109,7 @@ def _run(client: docker.DockerClient, image: str, command: BaseCommand) -> Compl
         finally:
             container.remove(force=True)
     except (DockerException, RequestException) as error:
-        raise _failure("the Docker Engine cannot run the base", error) from error
+        raise engine_failure("the Docker Engine cannot run the base", error) from error
     return CompletedProcess(command.arguments, code, output, errors)
 
 
@@ -117,14 +117,3 @@ def _mount(path: Path, *, read_only: bool) -> Mount:
     from docker.types import Mount
 
     return Mount(target=str(path), source=str(path.resolve()), type="bind", read_only=read_only)
-
-
-def _failure(what: str, error: Exception) -> EngineError:
-    text = str(error)
-    if "bind source path does not exist" in text:
-        fix = "use an Engine on this machine: the one of DOCKER_HOST does not see this machine's files"
-    elif "exec format error" in text:
-        fix = "use an Engine of the base's architecture, or one with emulation for it"
-    else:
-        fix = "see the Engine's log"
-    return EngineError(what, why=text, fix=fix)

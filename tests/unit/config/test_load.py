@@ -367,6 +367,37 @@ def test_a_fault_at_the_top(tmp_path, line, found):
             HEAD + "[environments.prod]\nrequire = ['promoted-from:prod']",
             "environments.prod.require[0]: an environment cannot be promoted from itself",
         ),
+        (HEAD + "system-packages = ['libgl1-']", "images.head.system-packages[0]: 'libgl1-' is no name of a package"),
+        (HEAD + "build-packages = ['gcc; rm']", "images.head.build-packages[0]: 'gcc; rm' is no name of a package"),
+        (
+            HEAD + "[images.head.system]\nsnapshot = 'yesterday'",
+            "images.head.system.snapshot: must be a time in UTC as in '20260101T000000Z', not 'yesterday'",
+        ),
+        (
+            HEAD + "[images.head.system]\nrepositories = ['http://example.com']",
+            "images.head.system.repositories[0]: must be a line as in sources.list",
+        ),
+        (
+            HEAD + "[images.head.system]\nrepositories = ['deb https://me:pw@example.com x y']",
+            "images.head.system.repositories[0]: must not have a password in its URL",
+        ),
+        (HEAD + "[images.head.system]\nkeys = ['no.asc']", "images.head.system.keys[0]: there is no file"),
+        (HEAD + "[images.head.system]\nkey = []", "images.head.system.key: unknown key; did you mean 'keys'?"),
+        (HEAD + "[[images.head.run]]\ninputs = []", "images.head.run[0].shell: "),
+        (
+            HEAD + "[[images.head.run]]\nshell = 'x'\ninput = []",
+            "images.head.run[0].input: unknown key; did you mean 'inputs'?",
+        ),
+        (HEAD + "[[images.head.run]]\nshell = 'x'\ninputs = ['gone']", "images.head.run[0].inputs[0]: there is no"),
+        (HEAD + "[[images.head.run]]\nshell = 'x'\ninputs = ['..']", "images.head.run[0].inputs[0]: '..' lies outside"),
+        (
+            HEAD + "[[images.head.run]]\nshell = 'x'\nsecrets = { token = 'hunter2' }",
+            "images.head.run[0].secrets.token: must be 'env:VARIABLE' or 'file:PATH'",
+        ),
+        (
+            HEAD + "[[images.head.run]]\nshell = 'x'\nuser = 'ray'",
+            "images.head.run[0].user: must be 'image' or 'root', not 'ray'",
+        ),
         (HEAD + "environments = 3", "images.head.environments: unknown key; it belongs to the top level"),
     ],
 )
@@ -433,3 +464,46 @@ def test_the_message_names_the_file_and_counts(tmp_path):
     (tmp_path / "pyproject.toml").write_text("[tool.rayimage]\nrepositry = 'x'")
     with pytest.raises(ConfigError, match=r"pyproject\.toml: 2 problems in \[tool\.rayimage\]"):
         load_project(tmp_path)
+
+
+def test_what_is_done_to_bases(tmp_path):
+    (tmp_path / "setup.sh").write_text("")
+    (tmp_path / "key.asc").write_text("key")
+    (tmp_path / "rayimage.toml").write_text(
+        """\
+system-packages = ["libgl1"]
+build-packages = ["gcc"]
+[system]
+snapshot = "20260101T000000Z"
+keys = ["key.asc"]
+[[run]]
+shell = "echo common"
+"""
+        + HEAD
+        + """\
+system-packages = ["ffmpeg=7:5*", "libgl1"]
+[[images.head.run]]
+shell = \"\"\"
+  sh setup.sh
+\"\"\"
+inputs = ["./setup.sh"]
+user = "root"
+secrets = { token = "env:TOKEN", netrc = "file:private/netrc" }
+[images.worker]
+base = "r"
+system = { repositories = ["deb http://example.com/apt stable main"] }
+"""
+    )
+    project = load_project(tmp_path)
+    head, worker = project.role("head"), project.role("worker")
+    assert head.system_packages == ("libgl1", "ffmpeg=7:5*")
+    assert (head.build_packages, worker.build_packages) == (("gcc",), ("gcc",))
+    assert (head.system.snapshot, head.system.keys) == ("20260101T000000Z", (b"key",))
+    assert (worker.system.snapshot, worker.system.repositories) == ("", ("deb http://example.com/apt stable main",))
+    common, own = head.run
+    assert (common.script, common.user, worker.run) == ("echo common", "", (common,))
+    assert (own.script, own.inputs, own.user, own.root) == ("sh setup.sh", ("setup.sh",), "root", tmp_path)
+    assert [(secret.name, secret.variable, secret.file) for secret in own.secrets] == [
+        ("netrc", "", tmp_path / "private/netrc"),
+        ("token", "TOKEN", None),
+    ]

@@ -14,6 +14,7 @@ from rayimage.errors import LockError
 from rayimage.lock import lock_path, read_lock, read_previous, write_lock
 from rayimage.lock._toml import inline, loads, string
 from rayimage.model.digest import Digest
+from rayimage.model.lock import LockedSource
 from rayimage.model.platform import Platform
 from tests.unit.lock.samples import AMD64, ARM64, role_lock
 
@@ -64,6 +65,56 @@ def test_the_text(tmp_path):
     )
     sealed = Digest.of(expected.replace('content = "CONTENT"\n', "").encode())
     assert file.read_text() == expected.replace("CONTENT", str(sealed))
+
+
+SOURCES = [
+    (
+        LockedSource(
+            url="https://files.example.com/pandas-2.3.3.tar.gz",
+            filename="pandas-2.3.3.tar.gz",
+            digest=Digest.of(b"x"),
+            size=9,
+        ),
+        'sdist = { name = "pandas-2.3.3.tar.gz", url = "https://files.example.com/pandas-2.3.3.tar.gz", size = 9, hashes = { sha256 = ',
+    ),
+    (
+        LockedSource(
+            url="https://files.example.com/x-1.zip",
+            filename="x-1.zip",
+            digest=Digest.of(b"x"),
+            subdirectory="py",
+            direct=True,
+        ),
+        'archive = { url = "https://files.example.com/x-1.zip", hashes = { sha256 = ',
+    ),
+    (
+        LockedSource(url="ssh://git@git.example.com/x.git", commit="a" * 40, subdirectory="py", direct=True),
+        'vcs = { type = "git", url = "ssh://git@git.example.com/x.git", commit-id = "aaaaa',
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "line"), SOURCES)
+def test_what_is_built_from_a_source(source, line, tmp_path):
+    file = tmp_path / "pylock.worker-amd64.toml"
+    wheel = replace(role_lock().wheels[0], url="", source=source)
+    lock = role_lock(wheels=(wheel,))
+    assert write_lock(lock, file)
+    assert line in file.read_text()
+    assert read_lock(file) == lock
+    [package] = Pylock.from_dict(loads(file.read_text())).packages
+    assert package.sdist or package.archive or package.vcs
+    assert not package.wheels
+
+
+def test_a_source_beside_the_lock_is_named_relative_to_it(tmp_path):
+    file = tmp_path / "project/lockfiles/pylock.worker-amd64.toml"
+    place = tmp_path / "project/vendor/x-1.tar.gz"
+    source = LockedSource(url=place.as_uri(), filename="x-1.tar.gz", digest=Digest.of(b"x"), direct=True)
+    lock = role_lock(wheels=(replace(role_lock().wheels[0], url="", source=source),))
+    assert write_lock(lock, file)
+    assert 'path = "../vendor/x-1.tar.gz"' in file.read_text()
+    assert read_lock(file) == lock
 
 
 def test_round_trip(tmp_path):

@@ -13,6 +13,8 @@ from rayimage.lock import NoSolution, Options, Question
 from rayimage.lock import uv as uv_engine
 from rayimage.lock.target import Target
 from rayimage.lock.uv import UvEngine, constraints_text, parse_pylock, platform_tag, seed_text
+from rayimage.model.digest import Digest
+from rayimage.model.lock import LockedSource
 from rayimage.specs import Source
 from tests.unit.lock.samples import AMD64, ARM64, inventory
 
@@ -124,18 +126,43 @@ def test_an_answer_that_cannot_be_read(text, tmp_path):
         parse_pylock(text, tmp_path, TARGET)
 
 
+def answer(source):
+    return f'lock-version = "1.0"\ncreated-by = "uv"\n[[packages]]\nname = "x"\nversion = "1"\n{source}\n'
+
+
+def test_a_directory_would_have_to_be_built(tmp_path):
+    with pytest.raises(LockError, match="x would have to be built"):
+        parse_pylock(answer('directory = { path = "/project" }'), tmp_path, TARGET)
+
+
 @pytest.mark.parametrize(
-    "source",
+    ("source", "expected"),
     [
-        'directory = { path = "/project" }',
-        'vcs = { type = "git", url = "https://example.com/r.git", commit-id = "abc" }',
-        f'archive = {{ url = "https://example.com/x-1.tar.gz", hashes = {{ sha256 = "{SHA["a"]}" }} }}',
+        (
+            'vcs = { type = "git", url = "ssh://git@example.com/r.git", commit-id = "abc", subdirectory = "py" }',
+            LockedSource(url="ssh://git@example.com/r.git", commit="abc", subdirectory="py", direct=True),
+        ),
+        (
+            'vcs = { type = "git", url = "https://me:secret@example.com/r.git", commit-id = "abc" }',
+            LockedSource(url="https://example.com/r.git", commit="abc", direct=True),
+        ),
+        (
+            f'archive = {{ url = "https://example.com/x-1.tar.gz", hashes = {{ sha256 = "{SHA["a"]}" }} }}',
+            LockedSource(
+                url="https://example.com/x-1.tar.gz", filename="x-1.tar.gz", digest=Digest(SHA["a"]), direct=True
+            ),
+        ),
+        (
+            f'sdist = {{ url = "https://example.com/x-1.zip", size = 7, hashes = {{ sha256 = "{SHA["a"]}" }} }}',
+            LockedSource(url="https://example.com/x-1.zip", filename="x-1.zip", digest=Digest(SHA["a"]), size=7),
+        ),
     ],
 )
-def test_what_would_have_to_be_built(source, tmp_path):
-    text = f'lock-version = "1.0"\ncreated-by = "uv"\n[[packages]]\nname = "x"\nversion = "1"\n{source}\n'
-    with pytest.raises(LockError, match="x would have to be built"):
-        parse_pylock(text, tmp_path, TARGET)
+def test_what_a_wheel_can_be_built_from(source, expected, tmp_path):
+    [package] = parse_pylock(answer(source), tmp_path, TARGET)
+    assert package.source == expected
+    assert package.direct == expected.direct
+    assert not package.wheels
 
 
 def question(*sources):
