@@ -83,6 +83,8 @@ class ResolvedPackage:
     """What a wheel can be built from, where that is wanted."""
     direct: bool = False
     requires: tuple[str, ...] | None = None
+    yanked: str | None = None
+    """Why its release was withdrawn, perhaps in no words; None where it was not, or the resolver does not say."""
 
 
 class Engine(Protocol):

@@ -72,7 +72,7 @@ def resolve(
         locks = tuple(pool.map(lock, requests))
     for text in allowed_skews(pairs):
         progress.note(text)
-    for text in (*warnings(locks), *skews(requests, locks)):
+    for text in (*_withdrawn(locks, solutions), *warnings(locks), *skews(requests, locks)):
         progress.warn(text)
     _tell(requests, locks, solutions, progress)
     return locks
@@ -96,6 +96,18 @@ def _solve(
             if not options.build or failure.sources <= buildable:
                 raise
             buildable |= failure.sources
+
+
+def _withdrawn(locks: Sequence[RoleLock], solutions: Solutions) -> list[str]:
+    """A line for each wheel whose release was yanked: only a pin of yours brings one in, or a lock from before."""
+    wheels = {(wheel.name, wheel.version) for lock in locks for wheel in lock.wheels}
+    packages = {p.name: p for packages in solutions.values() for p in packages if (p.name, p.version) in wheels}
+    return [
+        f"{name} {package.version} was yanked from its index{f' ({package.yanked})' if package.yanked else ''}: "
+        "require another version"
+        for name, package in sorted(packages.items())
+        if package.yanked is not None
+    ]
 
 
 def _tell(requests: Sequence[LockRequest], locks: Sequence[RoleLock], solutions: Solutions, progress: Progress) -> None:

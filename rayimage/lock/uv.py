@@ -78,7 +78,8 @@ class UvEngine:
                 raise self._failure(question, done)
             packages = parse_pylock(output.read_text(encoding="utf-8"), work, question.target)
             requires = uv_log.requirements_of(done.stderr, {package.name: package.version for package in packages})
-            return tuple(replace(package, requires=requires.get(package.name)) for package in packages)
+            yanked = uv_log.yanked_in(done.stderr)
+            return tuple(replace(p, requires=requires.get(p.name), yanked=yanked.get(p.name)) for p in packages)
 
     def _failure(self, question: Question, done: subprocess.CompletedProcess[str]) -> LockError:
         stderr = uv_log.without_log(done.stderr)
@@ -160,7 +161,7 @@ def indexes_text(indexes: Mapping[NormalizedName, str]) -> str:
 
 
 def _command(target: Target, work: Path) -> Iterator[str]:
-    yield from ("pip", "compile", "--quiet", "--no-header", "--format", "pylock.toml")
+    yield from ("pip", "compile", "--no-header", "--format", "pylock.toml")  # not --quiet: that hides warnings, too
     # The interpreter only has to exist; the two options below say what is resolved for.
     yield from ("--python", sys.executable, "--no-python-downloads", "--no-universal", "--no-upgrade")
     yield from ("--python-version", str(target.python), "--python-platform", "-".join(platform_tag(target)))

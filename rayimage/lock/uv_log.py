@@ -14,7 +14,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-__all__ = ["FILTER", "requirements_of", "specifier", "without_log"]
+__all__ = ["FILTER", "requirements_of", "specifier", "without_log", "yanked_in"]
 
 FILTER = "uv_resolver=debug"
 """The value of RUST_LOG that turns these lines on."""
@@ -25,6 +25,7 @@ _EDGE = re.compile(
     r"(?P<name>[A-Za-z0-9._-]+)(?P<extra>\[[^\]]*\])?(?:\{[^}]*\})?(?P<range>[^{}\[\]@\n]*)$",
     re.MULTILINE,
 )
+_YANKED = re.compile(r"warning: `(?P<name>[A-Za-z0-9._-]+)==\S+` is yanked(?: \(reason: \"(?P<why>.*)\"\))?")
 Solution = Mapping[NormalizedName, Version]
 
 
@@ -46,6 +47,11 @@ def requirements_of(stderr: str, solution: Solution) -> dict[NormalizedName, tup
             continue  # An extra of the package itself, or a version that was tried and dropped.
         found[by].add(f"{name}{edge['extra'] or ''}{specifier(edge['range'])}")
     return {name: tuple(sorted(requirements)) for name, requirements in found.items()}
+
+
+def yanked_in(stderr: str) -> dict[NormalizedName, str]:
+    """The packages whose release was withdrawn from the index (PEP 592), and why: uv warns when it takes one."""
+    return {canonicalize_name(found["name"]): found["why"] or "" for found in _YANKED.finditer(stderr)}
 
 
 def _is(text: str, version: Version) -> bool:

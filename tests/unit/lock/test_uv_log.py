@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from rayimage.lock.uv_log import requirements_of, specifier, without_log
+from rayimage.lock.uv_log import requirements_of, specifier, without_log, yanked_in
 
 LOG = """\
 DEBUG Solving with target Python version: >=3.11.13
@@ -87,3 +87,13 @@ def test_no_text_is_too_strange(text):
     assert requirements_of(f"DEBUG Adding transitive dependency for a==1: b{text}\n", {"a": Version("1")}).keys() <= {
         "a"
     }
+
+
+def test_yanked_releases():
+    stderr = (
+        "DEBUG Adding transitive dependency for a==1: b\n"
+        'warning: `Attrs==21.1.0` is yanked (reason: "Not importable on Python 3.4.")\n'
+        "warning: `b-c==1` is yanked\n"
+        "warning: something else\n"
+    )
+    assert yanked_in(stderr) == {"attrs": "Not importable on Python 3.4.", "b-c": ""}
