@@ -100,7 +100,7 @@ class DockerBuilder:
 
     def _build(self, item: BuildInput) -> EngineImage:
         recipe = recipe_of(item, buildkit=self._buildkit is not None, offline=self._offline)
-        if item.base.origin is None:
+        if item.base.origin is None or item.base.made_on:
             find_or_bring(self._client, item.base, self._progress)
         place, name = CacheDir(self._wheelhouse.cache_dir), _context_name(item)
         directory = place.path(Kind.CONTEXTS, name)

@@ -99,7 +99,7 @@ def render(recipe: Recipe) -> str:
 
 def base_image(base: ResolvedBase) -> str:
     """What FROM names: the base in its registry by tag and digest; one of a layout as the Engine is given it."""
-    if base.origin is None:
+    if base.origin is None or base.made_on:
         return f"rayimage-base:{base.digest.short}"
     tag = base.name.removeprefix(f"{base.origin.registry}/{base.origin.repository}").partition("@")[0]
     return f"{base.origin.registry}/{base.origin.repository}{tag}@{base.digest}"
