@@ -53,17 +53,20 @@ def find_or_bring(client: docker.DockerClient, base: ResolvedBase, progress: Pro
     """The Engine's ID of the base's image, which is brought into the Engine if need be. Raises EngineError."""
     from docker.errors import DockerException, ImageNotFound
 
-    name = _name(base)
+    name, loaded = _name(base), base.origin is None or base.made_on is not None
     # An image is known by its config's digest, or, with the containerd image store, by its manifest's.
     for known in (str(base.manifest.config.digest), name):
         try:
-            return str(client.images.get(known).id)
+            image = client.images.get(known)
+            if loaded and name not in image.tags:  # it came as something else, and a Dockerfile says FROM name
+                image.tag(*name.split(":"))
+            return str(image.id)
         except ImageNotFound:  # noqa: PERF203 - two questions
             continue
         except DockerException as error:
             raise engine_failure(f"the Docker Engine cannot look for {base.name}", error) from error
     progress.note(f"bringing {base.name} into the Engine, to run in it")
-    if base.origin is None or base.made_on:
+    if loaded:
         layers = [Blob(descriptor=layer, open=partial(base.source.open_blob, layer)) for layer in base.manifest.layers]
         return load_archive(archive_of(base.config.raw, layers, name), name, client)
     repository, _, digest = name.partition("@")

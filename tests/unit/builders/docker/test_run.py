@@ -60,7 +60,11 @@ class FakeEngine:
             raise APIError("engine is unwell")
         if name not in self.known:
             raise ImageNotFound(name)
-        return SimpleNamespace(id=self.known[name])
+        found = self.known[name]
+        return SimpleNamespace(id=found, tags=[n for n, i in self.known.items() if i == found], tag=self.tagger(found))
+
+    def tagger(self, image):
+        return lambda repository, tag: self.known.update({f"{repository}:{tag}": image})
 
     def load(self, blocks):
         data = b"".join(blocks)
@@ -142,6 +146,15 @@ def test_a_base_in_a_layout_is_loaded_once(base, connected):
         thread.join()
     assert len(engine.loaded) == 1
     assert len(engine.created) == 4
+
+
+def test_a_base_that_came_by_another_name_gets_the_one_that_dockerfiles_use(base, connected):
+    engine = connected()
+    image = str(base.manifest.config.digest)
+    engine.known[image] = image
+    BaseRunner({base.digest: base})(command(base))
+    assert not engine.loaded
+    assert engine.known[engine.name] == image
 
 
 def test_an_image_store_that_names_images_by_manifest(base, connected):
