@@ -59,7 +59,8 @@ unit: $(VENV)/.ready ## fast tests without a network
 	@$(BIN)/python -m pytest -q tests/unit
 
 test: lint ## everything: lint, types, unit, integration and end-to-end tests
-	@$(BIN)/python -m pytest -q --durations=10
+	@$(BIN)/python -m pytest -q -n auto tests/unit
+	$(BIN)/python -m pytest -q --durations=10 tests/integration tests/e2e
 
 clean: ## what make made here; the stand-in stays in the user's cache
 	@rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -55,7 +55,7 @@ class Engine:
             return SimpleNamespace(id=name, attrs=self.attrs, tag=lambda *parts: self.tagged.append(parts))
         if not self.loaded:
             raise ImageNotFound(name)
-        return SimpleNamespace(id="sha256:base")
+        return SimpleNamespace(id="sha256:base", tags=[], tag=lambda *_: True)
 
     def load(self, blocks) -> None:
         self.loaded.append(b"".join(blocks))
