@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tarfile
+import sys
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from packaging.utils import NormalizedName
 from packaging.version import Version
@@ -17,6 +18,11 @@ from rayimage.builders.wheelhouse import Wheelhouse
 from rayimage.errors import WheelError
 from rayimage.http.urls import host_and_port, split_url
 from rayimage.model.lock import LockedSource, LockedWheel
+
+if TYPE_CHECKING or sys.version_info >= (3, 12):
+    import tarfile
+else:
+    from backports import tarfile  # Filters (PEP 706) came into patch releases, and Debian 12 has Python 3.11.2.
 
 __all__ = ["fetch_source"]
 
@@ -66,9 +72,6 @@ def _unpacked(archive: Path, source: LockedSource, into: Path) -> Path:
         if source.filename.endswith(".zip"):
             with zipfile.ZipFile(archive) as file:
                 file.extractall(into)  # noqa: S202 - zipfile drops what leads out
-        elif not hasattr(tarfile, "data_filter"):
-            fix = "use Python 3.10.12, 3.11.4 or a later one"
-            raise WheelError(f"{source} cannot be unpacked safely", why="this Python is too old (PEP 706)", fix=fix)
         else:
             with tarfile.open(archive) as tar:
                 tar.extractall(into, filter="data")

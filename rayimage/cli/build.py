@@ -168,31 +168,31 @@ def plan_project(
     A project that was never locked is locked now; ``keep`` says whether the locks are written. ``repository`` is where
     built wheels are shared.
     """
-    from rayimage.cli import stages
     from rayimage.cli.lock import keep_locks
+    from rayimage.cli.locking import exported_preferences, read_locks, requests_of, resolve_locks, source_wheels
+    from rayimage.cli.planning import plan_targets, with_accounts
+    from rayimage.cli.targets import SystemUse, find_targets, shared_repository
     from rayimage.lock import Options
 
-    use: stages.SystemUse = "keep" if keep else "use"
-    targets = stages.find_targets(
-        app, project, pinned=True, remembered=True, shared=shared, system=use, repository=repository
-    )
-    requests = stages.requests_of(app, project, targets)
-    place = repository or stages.shared_repository(project)
-    locks = stages.read_locks(project, requests).usable()
+    use: SystemUse = "keep" if keep else "use"
+    targets = find_targets(app, project, pinned=True, remembered=True, shared=shared, system=use, repository=repository)
+    requests = requests_of(app, project, targets)
+    place = repository or shared_repository(project)
+    locks = read_locks(project, requests).usable()
     if locks is None:
         app.progress.note("no lock yet: locking now" if keep else "no lock yet: resolving for this plan only")
         options = Options(
-            preferences=stages.preferences(project, requests),
-            build=stages.source_wheels(app, project, targets, requests, place),
+            preferences=exported_preferences(project, requests),
+            build=source_wheels(app, project, targets, requests, place),
         )
-        locks = stages.resolve_locks(app, project, requests, options)
+        locks = resolve_locks(app, project, requests, options)
         if keep:
             keep_locks(app, app.err, project, locks)
     with app.progress.stage("plan"):
-        inputs = stages.with_accounts(stages.plan_targets(project, targets, locks, outputs), requests)
+        inputs = with_accounts(plan_targets(project, targets, locks, outputs), requests)
     if not any(wheel.source for lock in locks for wheel in lock.wheels):
         return inputs
-    wheels = stages.source_wheels(app, project, targets, requests, place)
+    wheels = source_wheels(app, project, targets, requests, place)
     return tuple(replace(each, build=wheels[target.key].locked) for each, target in zip(inputs, targets, strict=True))
 
 
@@ -226,7 +226,7 @@ def _make(
         return release
     from rayimage.builders.direct import DirectBuilder
     from rayimage.builders.publish import release_of
-    from rayimage.cli.stages import check_environments
+    from rayimage.cli.planning import check_environments
     from rayimage.layers import LayerCache
 
     layers = LayerCache(app.cache_dir, app.cache.room)

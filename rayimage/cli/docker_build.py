@@ -22,7 +22,7 @@ __all__ = ["build_in_engine", "make_with_docker"]
 def make_with_docker(app: App, project: Project, inputs: Sequence[BuildInput], *, offline: bool) -> Release:
     """Build in the Engine, and take the layers out of it; raises EngineError, and LockError as the direct builder."""
     from rayimage.builders.publish import release_of
-    from rayimage.cli.stages import check_environments
+    from rayimage.cli.planning import check_environments
 
     with _open(app, inputs, offline=offline) as builder:
         with app.progress.stage("docker build"):

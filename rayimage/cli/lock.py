@@ -14,7 +14,7 @@ from rayimage.errors import CheckFailed, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from rayimage.cli.stages import Target
+    from rayimage.cli.targets import Target
     from rayimage.config import Project
     from rayimage.lock.request import EngineName
     from rayimage.model.execution import RunInBase
@@ -118,16 +118,17 @@ def keep_locks(app: App, console: Console, project: Project, locks: Sequence[Rol
 def _lock(
     app: App, project: Project, packages: Sequence[str], engine: EngineName, *, upgrade: bool, export: str | None
 ) -> tuple[RoleLock, ...]:
-    from rayimage.cli import stages
+    from rayimage.cli.locking import export_path, exported_preferences, requests_of, resolve_locks, source_wheels
+    from rayimage.cli.targets import find_targets, shared_repository
     from rayimage.cli.upgrade import note_moved_tags
     from rayimage.lock import Options, export_requirements
 
-    targets = stages.find_targets(app, project, pinned=True, system="lock")
+    targets = find_targets(app, project, pinned=True, system="lock")
     note_moved_tags(app, project, targets)
-    requests = stages.requests_of(app, project, targets)
-    preferences = {} if upgrade else stages.preferences(project, requests)
-    repository = stages.shared_repository(project)
-    build = stages.source_wheels(app, project, targets, requests, repository) if engine == "uv" else {}
+    requests = requests_of(app, project, targets)
+    preferences = {} if upgrade else exported_preferences(project, requests)
+    repository = shared_repository(project)
+    build = source_wheels(app, project, targets, requests, repository) if engine == "uv" else {}
     options = Options(
         build=build,
         upgrade=upgrade,
@@ -136,11 +137,11 @@ def _lock(
         engine=engine,
         run_in_base=_runner(app, targets) if engine == "pip-tools" else None,
     )
-    locks = stages.resolve_locks(app, project, requests, options)
+    locks = resolve_locks(app, project, requests, options)
     _warn_of_unknown(app, packages, locks)
     changed = keep_locks(app, app.out, project, locks)
     for lock, request in zip(locks, requests, strict=True) if export else ():
-        file = stages.export_path(project.lockfiles, lock.role, lock.platform)
+        file = export_path(project.lockfiles, lock.role, lock.platform)
         file.write_text(export_requirements(lock, request), encoding="utf-8")
         app.progress.note(f"wrote {app.shown(file)}")
     if changed:
@@ -155,10 +156,11 @@ def _runner(app: App, targets: Sequence[Target]) -> RunInBase:
 
 
 def _check(app: App, project: Project) -> tuple[RoleLock, ...]:
-    from rayimage.cli import stages
+    from rayimage.cli.locking import read_locks, requests_of
+    from rayimage.cli.targets import find_targets
 
-    requests = stages.requests_of(app, project, stages.find_targets(app, project, pinned=True, system="check"))
-    found = stages.read_locks(project, requests)
+    requests = requests_of(app, project, find_targets(app, project, pinned=True, system="check"))
+    found = read_locks(project, requests)
     if found.problems:
         raise CheckFailed("the locks do not fit the project", why=found.why, fix="run `rayimage lock` and commit it")
     app.progress.note("the locks fit the project")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from packaging.version import InvalidVersion, Version
 
 from rayimage.base import read_inventory, resolve_base
-from rayimage.cli import stages
 from rayimage.cli.app import App
-from rayimage.cli.stages import Target
+from rayimage.cli.locking import exported_preferences, requests_of, resolve_locks, source_wheels
+from rayimage.cli.targets import Target, find_targets, shared_repository
 from rayimage.config import Project
 from rayimage.errors import BaseImageError, RegistryError, UsageError
 from rayimage.lock import LockRequest, Options, difference, lock_path, read_previous
@@ -64,11 +64,11 @@ def upgrade_bases(app: App, project: Project, tag: str, *, yes: bool) -> None:
             why=f"{project.source} names the bases, and locks for others would be stale",
             fix=f"set {bases} there, then run: rayimage lock",
         )
-    targets = stages.find_targets(app, newer, pinned=False, system="lock" if yes else "preview")
-    requests = stages.requests_of(app, newer, targets)
-    build = stages.source_wheels(app, newer, targets, requests, stages.shared_repository(newer))
-    options = Options(preferences=stages.preferences(newer, requests), build=build)
-    locks = stages.resolve_locks(app, newer, requests, options)
+    targets = find_targets(app, newer, pinned=False, system="lock" if yes else "preview")
+    requests = requests_of(app, newer, targets)
+    build = source_wheels(app, newer, targets, requests, shared_repository(newer))
+    options = Options(preferences=exported_preferences(newer, requests), build=build)
+    locks = resolve_locks(app, newer, requests, options)
     changes = _differences(app, project, requests, locks)
     if app.as_json:
         app.emit_json(difference_data(changes))

@@ -271,7 +271,7 @@ class TestNoRoom:
             left = (1 << 16) if size == "64k" else (65 << 20)
             filler.write_bytes(b"x" * max(there.f_bavail * there.f_frsize - left, 0))
             code = (
-                "import rayimage.cli.stages as s; from pathlib import Path\n"
+                "import rayimage.cli.planning as s; from pathlib import Path\n"
                 "plan = s.plan_targets\n"
                 "def fill(*a):\n"
                 "    with open(FILE, 'ab') as f:\n"

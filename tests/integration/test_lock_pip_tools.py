@@ -288,7 +288,8 @@ def test_wheels_for_more_than_the_bases_glibc_are_not_seen(tmp_path, monkeypatch
 
 def example_requests(project, base_text):
     from rayimage.cli.app import App
-    from rayimage.cli.stages import find_targets, requests_of
+    from rayimage.cli.locking import requests_of
+    from rayimage.cli.targets import find_targets
     from rayimage.config import load_project
 
     config = load_project(project)

@@ -95,7 +95,7 @@ def test_help_loads_no_library_that_it_does_not_need() -> None:
 
 
 def test_a_build_loads_what_reads_bases_and_resolves_only_to_do_so() -> None:
-    code = "import sys, rayimage.cli.build, rayimage.cli.stages, rayimage.builders.direct; print(*sorted(sys.modules))"
+    code = "import sys, rayimage.cli.build, rayimage.cli.planning, rayimage.cli.locking, rayimage.builders.direct; print(*sorted(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(run.stdout.split())
     assert "rayimage.builders.direct" in loaded

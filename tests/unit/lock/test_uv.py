@@ -48,7 +48,7 @@ wheels = [{{ url = "https://files.example.com/colorama-0.4.6-py3-none-any.whl", 
 name = "torch"
 version = "2.13.0+cpu"
 wheels = [
-    {{ url = "file:///opt/wheels/torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl", hashes = {{ sha256 = "{SHA["c"]}" }} }},
+    {{ url = "file:///srv/wheels/torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl", hashes = {{ sha256 = "{SHA["c"]}" }} }},
     {{ url = "https://files.example.com/torch-2.13.0%2Bcpu-cp311-cp311-manylinux_2_28_x86_64.whl", hashes = {{ md5 = "0" }} }},
 ]
 """
@@ -108,7 +108,7 @@ def test_an_answer_is_read(tmp_path):
     assert (xet.wheels[0].size, xet.wheels[0].digest.hex) == (5286, SHA["b"])
     assert torch.version == Version("2.13.0+cpu")
     local, remote = torch.wheels
-    assert local.url == "file:///opt/wheels/torch-2.13.0%2Bcpu-cp311-cp311-manylinux_2_28_x86_64.whl"
+    assert local.url == "file:///srv/wheels/torch-2.13.0%2Bcpu-cp311-cp311-manylinux_2_28_x86_64.whl"
     assert local.filename == remote.filename == "torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl"
     assert remote.digest is None
 

@@ -67,7 +67,7 @@ def test_a_shell_reads_what_was_meant() -> None:
 
 
 def test_files_of_this_machine_are_not_passed() -> None:
-    environ = {"PIP_FIND_LINKS": "/opt/wheels https://links.example.com/", "PIP_EXTRA_INDEX_URL": "file:///opt/simple"}
+    environ = {"PIP_FIND_LINKS": "/srv/wheels https://links.example.com/", "PIP_EXTRA_INDEX_URL": "file:///srv/simple"}
     assert variables(index_script([], [], environ)) == {"PIP_FIND_LINKS": "https://links.example.com/"}
 
 
