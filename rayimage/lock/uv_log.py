@@ -20,6 +20,9 @@ FILTER = "uv_resolver=debug"
 """The value of RUST_LOG that turns these lines on."""
 
 _LINE = re.compile(r"(?:TRACE|DEBUG|INFO) ")
+_PROGRESS = re.compile(
+    r"warning: |\s*(?:Building|Built|Downloading|Downloaded|Fetching|Fetched|Prepared|Resolved|Updating|Updated) \S"
+)
 _EDGE = re.compile(
     r"DEBUG Adding transitive dependency for (?P<by>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?==(?P<version>\S+): "
     r"(?P<name>[A-Za-z0-9._-]+)(?P<extra>\[[^\]]*\])?(?:\{[^}]*\})?(?P<range>[^{}\[\]@\n]*)$",
@@ -30,8 +33,9 @@ Solution = Mapping[NormalizedName, Version]
 
 
 def without_log(stderr: str) -> str:
-    """``stderr`` without the lines of the log."""
-    return "".join(line for line in stderr.splitlines(keepends=True) if not _LINE.match(line))
+    """``stderr`` without the lines of the log, of progress and of warnings: the error that ended uv."""
+    lines = stderr.splitlines(keepends=True)
+    return "".join(line for line in lines if not (_LINE.match(line) or _PROGRESS.match(line)))
 
 
 def requirements_of(stderr: str, solution: Solution) -> dict[NormalizedName, tuple[str, ...]]:

@@ -97,3 +97,17 @@ def test_yanked_releases():
         "warning: something else\n"
     )
     assert yanked_in(stderr) == {"attrs": "Not importable on Python 3.4.", "b-c": ""}
+
+
+def test_of_a_failure_only_the_error_is_left():
+    stderr = (
+        "    Updating file:///repository (HEAD)\n"
+        "     Updated file:///repository (861cb0ba)\n"
+        "warning: `a==1` is yanked\n"
+        "DEBUG Adding transitive dependency for a==1: b\n"
+        "  × No solution found when resolving dependencies:\n"
+        "  ╰─▶ Because b was not found, we can conclude that your requirements are\n"
+        "      unsatisfiable.\n"
+    )
+    assert without_log(stderr).splitlines()[0] == "  × No solution found when resolving dependencies:"
+    assert len(without_log(stderr).splitlines()) == 3
