@@ -99,12 +99,12 @@ def command(
 
 def keep_locks(app: App, console: Console, project: Project, locks: Sequence[RoleLock]) -> bool:
     """Write the locks, show on ``console`` what they come to and what is new in them; whether a file changed."""
-    from rayimage.lock import lock_path, read_previous, write_lock
+    from rayimage.lock import lock_path, read_previous, write_locks
     from rayimage.report.locks import show_changes, show_locks
 
     files = [lock_path(project.lockfiles, lock.role, lock.platform) for lock in locks]
     before = [lock for file in files if (lock := read_previous(file)[0])]
-    written = [file for lock, file in zip(locks, files, strict=True) if write_lock(lock, file)]
+    written = write_locks(dict(zip(files, locks, strict=True)), project.lockfiles)
     if not app.as_json and not (app.quiet and console is app.err):
         show_locks(console, locks)
         show_changes(console, before, locks)

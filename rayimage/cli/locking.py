@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
@@ -15,6 +15,7 @@ from packaging.version import Version
 from rayimage.cli.app import App
 from rayimage.config import Project, Role
 from rayimage.errors import LockError
+from rayimage.files import locked
 from rayimage.lock import (
     LockRequest,
     NewerFormat,
@@ -47,6 +48,8 @@ __all__ = [
     "resolve_locks",
     "source_wheels",
 ]
+
+_MISSING: Final = "is missing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +165,7 @@ def resolve_locks(
         if complaint:
             app.progress.warn(f"{complaint}; it is made anew")
         if lock:
-            previous[request.key] = lock
+            previous[request.key] = _as_built_here(lock, request)
     build = {} if os.environ.get("UV_NO_BUILD") else options.build
     options = replace(options, directory=project.root, cache_dir=app.cache_dir, build=build)
     with app.progress.stage("lock"):
@@ -187,17 +190,20 @@ def export_path(directory: Path, role: str, platform: Platform) -> Path:
 def read_locks(project: Project, requests: Sequence[LockRequest]) -> Locked:
     """The locks on disk for ``requests``, and which are missing, unreadable or made for other inputs than today's."""
     files = [lock_path(project.lockfiles, request.role, request.platform) for request in requests]
-    states = {file: _read(file, request) for file, request in zip(files, requests, strict=True)}
+    if not project.lockfiles.is_dir():
+        return Locked(locks=(), problems={file.name: _MISSING for file in files}, any_file=False)
+    with locked(project.lockfiles, shared=True):  # Who writes them writes all of them.
+        states = {file: _read(file, request) for file, request in zip(files, requests, strict=True)}
     return Locked(
         locks=tuple(lock for lock, _ in states.values() if lock),
         problems={file.name: problem for file, (_, problem) in states.items() if problem},
-        any_file=any(file.exists() for file in files),
+        any_file=any(problem != _MISSING for _, problem in states.values()),
     )
 
 
 def _read(file: Path, request: LockRequest) -> tuple[RoleLock | None, str]:
     if not file.exists():
-        return None, "is missing"
+        return None, _MISSING
     try:
         lock = read_lock(file)
     except NewerFormat:
@@ -205,8 +211,13 @@ def _read(file: Path, request: LockRequest) -> tuple[RoleLock | None, str]:
     except LockError as error:
         return None, f"cannot be used: {error.why or error.what}"
     changed = what_changed(lock, request)
+    return _as_built_here(lock, request), f"is stale: {changed}" if changed else ""
+
+
+def _as_built_here(lock: RoleLock, request: LockRequest) -> RoleLock:
+    """A lock that was read, with the wheels of local packages: of these it names the directory alone."""
     if not request.specs.local:
-        return lock, f"is stale: {changed}" if changed else ""
+        return lock
     from rayimage.builders.local_wheels import with_local_wheels
 
-    return with_local_wheels(lock, request.specs.local), f"is stale: {changed}" if changed else ""
+    return with_local_wheels(lock, request.specs.local)

@@ -10,7 +10,7 @@ from rayimage.lock.engine import Engine, NoSolution, PackageFile, Question, Reso
 from rayimage.lock.environment import EnvironmentReport, Problem, check_environment, wheel_requires
 from rayimage.lock.exchanged import EXCHANGED
 from rayimage.lock.final import check_final
-from rayimage.lock.pylock import NewerFormat, lock_path, read_lock, read_previous, write_lock
+from rayimage.lock.pylock import NewerFormat, lock_path, read_lock, read_previous, write_lock, write_locks
 from rayimage.lock.request import LOCK_FORMAT, LockRequest, Options, Rules, lock_inputs
 from rayimage.lock.requirements import export_requirements, read_preferences
 from rayimage.lock.stale import what_changed
@@ -41,4 +41,5 @@ __all__ = [
     "what_changed",
     "wheel_requires",
     "write_lock",
+    "write_locks",
 ]

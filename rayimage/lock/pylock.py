@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -27,6 +26,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from rayimage.errors import LockError, UsageError
+from rayimage.files import locked, write_atomic
 from rayimage.lock._toml import Value, array, inline, loads, string
 from rayimage.lock.request import LOCK_FORMAT
 from rayimage.lock.target import MACHINES
@@ -34,7 +34,7 @@ from rayimage.model.digest import Digest
 from rayimage.model.lock import BaseIdentity, LockedSource, LockedWheel, Move, Provided, RoleLock
 from rayimage.model.platform import Platform
 
-__all__ = ["NewerFormat", "lock_path", "read_lock", "read_previous", "write_lock"]
+__all__ = ["NewerFormat", "lock_path", "read_lock", "read_previous", "write_lock", "write_locks"]
 
 _CONTENT = re.compile(r'^content = "([^"\n]*)"\n', re.MULTILINE)
 _ANEW = "write it anew: rayimage lock"
@@ -54,19 +54,23 @@ def write_lock(lock: RoleLock, file: Path) -> bool:
     try:
         if file.exists() and file.read_bytes() == text.encode():
             return False
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=file.parent, prefix=".pylock-", delete=False) as scratch:
-            scratch.write(text.encode())
-        scratch_path = Path(scratch.name)
-        try:
-            scratch_path.chmod(0o644)
-            scratch_path.replace(file)
-        except OSError:
-            scratch_path.unlink()
-            raise
+        write_atomic(file, text.encode(), mode=0o644)
     except OSError as error:
         raise LockError(f"cannot write {file}", why=str(error), fix="make the directory writable") from error
     return True
+
+
+def write_locks(locks: Mapping[Path, RoleLock], directory: Path) -> tuple[Path, ...]:
+    """Write all the locks of a project below ``directory``; gives the files that changed. Raises LockError.
+
+    Whoever reads them under a shared lock of the directory (``files.locked``) sees all of them or none.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with locked(directory):
+            return tuple(file for file, lock in locks.items() if write_lock(lock, file))
+    except OSError as error:
+        raise LockError(f"cannot write to {directory}", why=str(error), fix="make the directory writable") from error
 
 
 def _lines(lock: RoleLock, directory: Path) -> Iterator[str]:

@@ -328,9 +328,6 @@ class TestNoRoom:
 
 class TestShared:
     def test_two_builds_at_once_and_a_third_that_is_killed(self, bench: Bench) -> None:
-        # Locked before: that two first locks of a project at once agree is not promised (README's limits).
-        locked = rayimage(bench.project.root, "lock", cache=bench.project.cache, env=bench.env)
-        assert locked.returncode == 0, locked.stderr
         victim = bench.start("victim", SLOW)
         runs = [bench.start(f"out{n}") for n in range(2)]
         wait_for(lambda: list((bench.project.cache / "locks").glob("layer-*")))
@@ -343,6 +340,20 @@ class TestShared:
             layout = OciLayout(bench.project.root.parent / f"out{n}")
             assert [p for tag in layout.tags for p in validate(layout, tag)] == []
         bench.build("victim")
+
+    def test_another_build_locks_the_project_meanwhile(self, bench: Bench) -> None:
+        """Between the look for locks and their resolution, which then finds those of the other build."""
+        first = bench.digests(bench.build("first"))
+        code = (
+            "import rayimage.cli.locking as l\n"
+            "l.read_locks = lambda *a: l.Locked(locks=(), problems={}, any_file=False)\n"
+        )
+        forget(bench.project.cache, "blobs", "layers", "wheels")
+        late = bench.start("late", code)
+        out, err = late.communicate(timeout=120)
+        assert late.returncode == 0, err
+        assert "no lock yet" in err
+        assert bench.digests(json.loads(out)) == first
 
     def test_pruned_all_the_time_while_builds_run(self, bench: Bench) -> None:
         runs = [bench.start(f"out{n}") for n in range(2)]
