@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -18,6 +17,7 @@ from rayimage.builders.wheelhouse import Wheelhouse
 from rayimage.errors import WheelError
 from rayimage.http.urls import host_and_port, split_url
 from rayimage.model.lock import LockedSource, LockedWheel
+from rayimage.processes import run_captured
 
 if TYPE_CHECKING or sys.version_info >= (3, 12):
     import tarfile
@@ -93,15 +93,7 @@ def _checked_out(name: NormalizedName, source: LockedSource, into: Path, account
     ]
     for command in commands:
         try:
-            done = subprocess.run(
-                ["git", *command],  # noqa: S607 - the user's git
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                encoding="utf-8",
-                errors="replace",
-                check=False,
-            )
+            done = run_captured(["git", *command], env=environment)
         except OSError as error:
             raise WheelError(f"{name} cannot be fetched", why=f"git: {error}", fix="install git") from error
         if done.returncode:

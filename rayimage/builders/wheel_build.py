@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import subprocess
 import sys
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,6 +19,7 @@ from packaging.utils import parse_wheel_filename
 
 from rayimage.layers.zip_member import record_hash
 from rayimage.model.digest import Digest
+from rayimage.processes import run_captured
 from rayimage.specs.exporters import find_uv
 from rayimage.specs.findings import without_secrets
 
@@ -41,16 +41,8 @@ def build_wheel(
     configuration.
     """
     command = [find_uv(), "build", "--wheel", "--no-progress", "--no-python-downloads", "--python", sys.executable]
-    done = subprocess.run(
-        [*command, "--out-dir", str(made), str(source)],
-        env={**os.environ, **(environment or {}), "SOURCE_DATE_EPOCH": str(EPOCH), "NO_COLOR": "1"},
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        check=False,
-    )
+    env = {**os.environ, **(environment or {}), "SOURCE_DATE_EPOCH": str(EPOCH), "NO_COLOR": "1"}
+    done = run_captured([*command, "--out-dir", str(made), str(source)], env=env, cwd=directory)
     wheels = sorted(made.glob("*.whl"))
     return (wheels[0] if not done.returncode and len(wheels) == 1 else None), done.stdout + done.stderr
 

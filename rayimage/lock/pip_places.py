@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +26,7 @@ from rayimage.lock.pip_settings import host_environment, named_files, network_va
 from rayimage.lock.target import Target
 from rayimage.model.execution import BaseCommand, RunInBase
 from rayimage.model.inventory import Inventory
+from rayimage.processes import run_captured
 
 __all__ = ["HostPython", "Place", "Visible", "in_base", "manylinux_module", "on_host"]
 
@@ -102,16 +102,8 @@ def on_host(host: HostPython, settings: Mapping[str, str], directory: Path | Non
 
     def run(arguments: Sequence[str]) -> CompletedProcess[str]:
         try:
-            return subprocess.run(
-                [sys.executable, *arguments],
-                env=host_environment(os.environ, settings) | {"NO_COLOR": "1"},
-                cwd=directory,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                encoding="utf-8",
-                errors="replace",
-                check=False,
-            )
+            env = host_environment(os.environ, settings) | {"NO_COLOR": "1"}
+            return run_captured([sys.executable, *arguments], env=env, cwd=directory)
         except OSError as error:
             raise LockError("pip-tools cannot be started", why=str(error), fix="pip install pip-tools") from error
 

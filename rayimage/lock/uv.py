@@ -29,6 +29,7 @@ from rayimage.lock.request import Options
 from rayimage.lock.target import Target
 from rayimage.model.digest import Digest
 from rayimage.model.lock import LockedSource
+from rayimage.processes import run_captured
 from rayimage.specs import Source
 from rayimage.specs.exporters import find_uv
 
@@ -101,16 +102,8 @@ class UvEngine:
 
     def _run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         try:
-            return subprocess.run(
-                [find_uv(), *command],
-                env=_environment(os.environ, self._options.indexes),
-                cwd=self._options.directory,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                encoding="utf-8",
-                errors="replace",
-                check=False,
-            )
+            env = _environment(os.environ, self._options.indexes)
+            return run_captured([find_uv(), *command], env=env, cwd=self._options.directory)
         except OSError as error:
             raise LockError("uv cannot be started", why=str(error), fix="reinstall it: pip install uv") from error
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from rayimage.cachedir import CacheDir, Kind
 from rayimage.errors import ConfigError
 from rayimage.model.digest import Digest
+from rayimage.processes import run_captured
 from rayimage.specs.findings import without_secrets
 from rayimage.specs.pyproject import Selection
 
@@ -102,15 +103,6 @@ def _contents(lock: Path) -> Iterator[bytes]:
 
 def _run(command: Sequence[str], directory: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            list(command),
-            cwd=directory,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
+        return run_captured(command, env=env, cwd=directory)
     except OSError as error:
         raise ConfigError(f"{command[0]} cannot be started", why=str(error), fix="reinstall it") from error
