@@ -5,11 +5,10 @@ Wheels are fetched, verified and turned into layers in parallel; a layer whose k
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -234,7 +233,7 @@ class DirectBuilder:
         blobs = (
             *_base_blobs(item.base, image),
             *(m.blob for m in made),
-            _bytes_blob(image.manifest.config, image.config.raw),
+            Blob.of_bytes(image.manifest.config, image.config.raw),
         )
         records = [m.record for m in made if m.record]
         packages: tuple[WheelMetadata, ...] | None = tuple(package for record in records for package in record.packages)
@@ -269,13 +268,6 @@ def _base_blobs(base: ResolvedBase, image: AssembledImage) -> list[Blob]:
     return [
         Blob(descriptor=layer, open=partial(base.source.open_blob, layer), origin=base.origin) for layer in inherited
     ]
-
-
-def _bytes_blob(descriptor: Descriptor, data: bytes) -> Blob:
-    def open_bytes() -> AbstractContextManager[ByteStream]:
-        return io.BytesIO(data)
-
-    return Blob(descriptor=descriptor, open=open_bytes)
 
 
 def _short(title: str, limit: int = 60) -> str:

@@ -62,8 +62,8 @@ def with_local_wheels(lock: RoleLock, packages: Sequence[LocalPackage]) -> RoleL
 def _here(wheel: LockedWheel, file: Path | None) -> LockedWheel:
     if wheel.directory is None or file is None:
         return wheel
-    data = file.read_bytes()
-    return replace(wheel, filename=file.name, digest=Digest.of(data), size=len(data), url=file.as_uri())
+    digest, size = Digest.of_file(file), file.stat().st_size
+    return replace(wheel, filename=file.name, digest=digest, size=size, url=file.as_uri())
 
 
 def _built(package: LocalPackage, cache: CacheDir, progress: Progress) -> LocalPackage:
@@ -91,7 +91,7 @@ def _kept(cache: CacheDir, place: Path) -> Path | None:
         return None
     try:
         [wheel] = place.glob("*.whl")
-        if (place / _SEAL).read_text(encoding="ascii") == Digest.of(wheel.read_bytes()).hex:
+        if (place / _SEAL).read_text(encoding="ascii") == Digest.of_file(wheel).hex:
             return wheel
     except (OSError, ValueError):
         pass
@@ -118,7 +118,7 @@ def _build(package: LocalPackage, tree: CodeTree, target: Path) -> None:
         wheel = _run(package, source, made)
         _check(package, wheel)
         rewrite_wheel(wheel, target / wheel.name)
-        (target / _SEAL).write_text(Digest.of((target / wheel.name).read_bytes()).hex, encoding="ascii")
+        (target / _SEAL).write_text(Digest.of_file(target / wheel.name).hex, encoding="ascii")
 
 
 def _copy(file: Path, target: Path) -> None:

@@ -32,4 +32,4 @@ def build_project_wheel(project: Path, cache_dir: Path, progress: Progress = SIL
     local = LocalPackage(name=canonicalize_name(name), directory=project)
     [built] = build_local_wheels([local], cache_dir, progress)
     assert built.wheel is not None  # noqa: S101
-    return WheelOnDisk(path=built.wheel, filename=built.wheel.name, digest=Digest.of(built.wheel.read_bytes()))
+    return WheelOnDisk(path=built.wheel, filename=built.wheel.name, digest=Digest.of_file(built.wheel))

@@ -5,19 +5,18 @@ An artifact is one file. Its tag is its kind and its key, a digest of all that i
 
 from __future__ import annotations
 
-import io
+import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import RLock
 from typing import Final, Protocol
 
-from rayimage.builders.wheel_build import file_digest
 from rayimage.errors import RayimageError
 from rayimage.model import media
 from rayimage.model.content import Blob, ContentStore
-from rayimage.model.descriptor import Descriptor
+from rayimage.model.descriptor import EMPTY, EMPTY_CONFIG, Descriptor
 from rayimage.model.digest import Digest
 from rayimage.model.manifest import Index, Manifest
 from rayimage.model.progress import SILENT, Progress
@@ -25,7 +24,6 @@ from rayimage.model.progress import SILENT, Progress
 __all__ = ["STEP", "WHEEL", "ArtifactStore", "Kind", "Shelf", "Shelved"]
 
 _TITLE: Final = "org.opencontainers.image.title"
-_EMPTY: Final = b"{}"
 _BLOCK: Final = 1 << 20
 
 
@@ -90,8 +88,7 @@ class Shelf:
             if store and found and digest in (None, found.digest):
                 target = directory / found.annotations[_TITLE]
                 with store.open_blob(found) as stream, target.open("wb") as file:
-                    while block := stream.read(_BLOCK):
-                        file.write(block)
+                    shutil.copyfileobj(stream, file, _BLOCK)
                 return Shelved(path=target, annotations=found.annotations)
         return None
 
@@ -128,16 +125,15 @@ def _find(store: ArtifactStore, kind: Kind, key: Digest) -> Descriptor | None:
 
 
 def _put(store: ContentStore, kind: Kind, key: Digest, file: Path, annotations: Mapping[str, str]) -> None:
-    config = Descriptor(media_type=media.OCI_EMPTY, digest=Digest.of(_EMPTY), size=len(_EMPTY))
     layer = Descriptor(
         media_type=kind.media_type,
-        digest=file_digest(file),
+        digest=Digest.of_file(file),
         size=file.stat().st_size,
         annotations={_TITLE: file.name, **annotations},
     )
-    store.put_blob(Blob(descriptor=config, open=lambda: nullcontext(io.BytesIO(_EMPTY))))
+    store.put_blob(Blob.of_bytes(EMPTY_CONFIG, EMPTY))
     store.put_blob(Blob(descriptor=layer, open=lambda: file.open("rb")))
-    manifest = Manifest.build(config=config, layers=(layer,), annotations={}, artifact_type=kind.artifact_type)
+    manifest = Manifest.build(config=EMPTY_CONFIG, layers=(layer,), annotations={}, artifact_type=kind.artifact_type)
     store.put_manifest(manifest, _tag(kind, key))
 
 

@@ -7,9 +7,7 @@ be built here, is built in the base.
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,7 +19,7 @@ from packaging.version import Version
 
 from rayimage.builders.shelf import WHEEL, Shelf
 from rayimage.builders.sources import fetch_source
-from rayimage.builders.wheel_build import build_wheel, file_digest, fits_everywhere, last_words, rewrite_wheel
+from rayimage.builders.wheel_build import build_wheel, fits_everywhere, last_words, rewrite_wheel
 from rayimage.builders.wheel_checks import check_built_wheel
 from rayimage.builders.wheelhouse import Wheelhouse
 from rayimage.cachedir import CacheDir, Kind
@@ -76,7 +74,7 @@ class SourceWheels:
     def __call__(self, name: NormalizedName, version: Version, source: LockedSource) -> BuiltWheel:
         """See ``BuildWheel``."""
         path = self._find(name, version, source, None) or self._make(name, version, source)
-        return BuiltWheel(path=path, filename=path.name, digest=file_digest(path), size=path.stat().st_size)
+        return BuiltWheel(path=path, filename=path.name, digest=Digest.of_file(path), size=path.stat().st_size)
 
     def locked(self, wheel: LockedWheel) -> Path:
         """The wheel that was locked: from the cache, the repository, or built anew.
@@ -87,11 +85,12 @@ class SourceWheels:
         path = self._find(wheel.name, wheel.version, wheel.source, wheel.digest)
         if path is None:
             path = self._make(wheel.name, wheel.version, wheel.source)
-            if file_digest(path) != wheel.digest:
+            made = Digest.of_file(path)
+            if made != wheel.digest:
                 raise WheelError(
                     f"{wheel.filename} is not built here as it was locked",
-                    why=f"{wheel.source} gives {path.name} with sha256:{file_digest(path).hex}, locked is"
-                    f" sha256:{wheel.digest.hex}: its build backend or compiler is another one now",
+                    why=f"{wheel.source} gives {path.name} with {made}, locked is"
+                    f" {wheel.digest}: its build backend or compiler is another one now",
                     fix="run `rayimage lock` where the repository may be pushed to, so that the locked wheel is there;"
                     f" or take the new one: rayimage lock --upgrade-package {wheel.name}",
                 )
@@ -103,10 +102,10 @@ class SourceWheels:
         for key in keys:
             place = cache.path(Kind.SOURCE_WHEELS, key.hex)
             for path in place.glob("*.whl") if cache.use(place) else ():
-                if digest in (None, file_digest(path)):
+                if digest in (None, Digest.of_file(path)):
                     return path
         for key in keys:
-            with self._scratch() as scratch:
+            with cache.scratch("source-wheels") as scratch:
                 if found := self.shelf.find(WHEEL, key, digest, scratch):
                     return self._keep(key, found.path)
         return None
@@ -134,7 +133,7 @@ class SourceWheels:
             _tags(wheel, name, version, source)
             key = self._keys(name, version, source)[0 if anywhere else 1]
             check_built_wheel(wheel, f"{name} {version}", self.base, [str(work), *self._home()])
-            with self._scratch() as kept:
+            with CacheDir(self.cache_dir).scratch("source-wheels") as kept:
                 rewrite_wheel(wheel, kept / wheel.name)
                 path = self._keep(key, kept / wheel.name)
         self.shelf.put(WHEEL, key, path)
@@ -167,14 +166,6 @@ class SourceWheels:
         home = Path.home()
         same = Path(self.base.layout.prefix).is_relative_to(home)
         return [] if same or len(home.parts) < 3 else [f"{home}{os.sep}"]
-
-    @contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        scratch = CacheDir(self.cache_dir).scratch("source-wheels")
-        try:
-            yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
 
     def _keep(self, key: Digest, wheel: Path) -> Path:
         """Move a wheel into the cache; one that is there for the key with another name gives way."""

@@ -7,16 +7,15 @@ digest: apt gives other packages tomorrow.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
 from rayimage.base import ResolvedBase
+from rayimage.builders.remote_cache.marks import LAYER_DIFF_ID
 from rayimage.builders.shelf import STEP, Shelf
-from rayimage.builders.wheel_build import file_digest
 from rayimage.cachedir import CacheDir, Kind
 from rayimage.errors import LockError
 from rayimage.image.assemble import AddedLayer, assemble
@@ -33,7 +32,6 @@ from rayimage.model.system import LockedStep, RunStep, SystemLock, SystemSetting
 __all__ = ["Executor", "StepResult", "SystemBases", "steps_of"]
 
 _LAYER: Final = "layer.tar.gz"
-_DIFF_ID: Final = "io.rayimage.layer.diff-id"
 _PACKAGES: Final = "io.rayimage.system.packages"
 
 
@@ -79,7 +77,7 @@ def _inputs(run: RunStep) -> Iterator[tuple[str, str]]:
         files = [f"{name}/{file}" for file in collect_code(path).files] if path.is_dir() else [name]
         for file in files:
             mode = "x" if (run.root / file).stat().st_mode & 0o100 else "-"
-            yield file, f"{mode} {file_digest(run.root / file)}"
+            yield file, f"{mode} {Digest.of_file(run.root / file)}"
 
 
 class SystemBases:
@@ -124,37 +122,29 @@ class SystemBases:
             found = _locked(step, key, place / _LAYER, str(known["diff-id"]), known["packages"])
             if wanted in (None, found.layer) and str(found.layer) == known["layer"] and self._cache.use(place):
                 return found
-        with self._scratch() as scratch:
+        with self._cache.scratch("system") as scratch:
             shelved = self._shelf.find(STEP, key, wanted, scratch)
             if shelved is None:
                 return None
             with suppress(ValueError, KeyError, TypeError):
                 notes = shelved.annotations
-                found = _locked(step, key, shelved.path, notes[_DIFF_ID], json.loads(notes[_PACKAGES]))
+                found = _locked(step, key, shelved.path, notes[LAYER_DIFF_ID], json.loads(notes[_PACKAGES]))
                 self._keep(found, shelved.path)
                 return found
         return None
 
     def _run(self, base: ResolvedBase, below: Digest | None, step: SystemStep, key: Digest) -> LockedStep:
-        with self._scratch() as scratch:
+        with self._cache.scratch("system") as scratch:
             layer = scratch / _LAYER
             result = self._execute(base, below, step, key, layer)
             found = _locked(step, key, layer, str(result.diff_id), result.packages)
             self._keep(found, layer)
-        notes = {_DIFF_ID: str(found.diff_id), _PACKAGES: json.dumps(found.packages)}
+        notes = {LAYER_DIFF_ID: str(found.diff_id), _PACKAGES: json.dumps(found.packages)}
         self._shelf.put(STEP, key, self._place(key) / _LAYER, notes)
         return found
 
     def _place(self, key: Digest) -> Path:
         return self._cache.path(Kind.SYSTEM, key.hex)
-
-    @contextmanager
-    def _scratch(self) -> Iterator[Path]:
-        scratch = self._cache.scratch("system")
-        try:
-            yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
 
     def _keep(self, step: LockedStep, layer: Path) -> None:
         place = self._place(step.key)
@@ -173,8 +163,7 @@ class SystemBases:
             )
             for step in steps
         ]
-        created = str(base.config.data.get("created") or "1980-01-02T00:00:00Z")
-        change = ConfigChange(created=created, workdir=base.config.workdir or "/")
+        change = ConfigChange(created=base.config.created, workdir=base.config.workdir or "/")
         image = assemble(base.manifest, base.config, added, change)
         files = {step.layer: self._place(step.key) / _LAYER for step in steps}
         return replace(
@@ -193,7 +182,7 @@ def _locked(step: SystemStep, key: Digest, layer: Path, diff_id: str, packages: 
     return LockedStep(
         title=step.title,
         key=key,
-        layer=file_digest(layer),
+        layer=Digest.of_file(layer),
         size=layer.stat().st_size,
         diff_id=Digest.parse(diff_id),
         packages=pairs,

@@ -18,12 +18,11 @@ from packaging.tags import Tag
 from packaging.utils import parse_wheel_filename
 
 from rayimage.layers.zip_member import record_hash
-from rayimage.model.digest import Digest
 from rayimage.processes import run_captured
 from rayimage.specs.exporters import find_uv
 from rayimage.specs.findings import without_secrets
 
-__all__ = ["EPOCH", "build_wheel", "file_digest", "fits_everywhere", "last_words", "rewrite_wheel"]
+__all__ = ["EPOCH", "build_wheel", "fits_everywhere", "last_words", "rewrite_wheel"]
 
 EPOCH: Final = 315619200
 """1980-01-02, the first whole day that a zip file can state in any time zone."""
@@ -45,15 +44,6 @@ def build_wheel(
     done = run_captured([*command, "--out-dir", str(made), str(source)], env=env, cwd=directory)
     wheels = sorted(made.glob("*.whl"))
     return (wheels[0] if not done.returncode and len(wheels) == 1 else None), done.stdout + done.stderr
-
-
-def file_digest(path: Path) -> Digest:
-    """The digest of a file."""
-    hasher = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            hasher.update(block)
-    return Digest(hasher.hexdigest())
 
 
 def last_words(text: str, lines: int = 8) -> str:

@@ -245,28 +245,20 @@ def _end_of(path: Path) -> str:
 
 
 def _is_right(path: Path, wheel: LockedWheel) -> bool:
-    return _is_whole(path, wheel) and _sha256(path) == wheel.digest.hex
+    return _is_whole(path, wheel) and Digest.of_file(path) == wheel.digest
 
 
 def _verify(path: Path, wheel: LockedWheel, origin: str) -> None:
-    digest, size = _sha256(path), path.stat().st_size
-    if digest == wheel.digest.hex and wheel.size in (None, size):
+    digest, size = Digest.of_file(path), path.stat().st_size
+    if digest == wheel.digest and wheel.size in (None, size):
         return
     # A download is stopped soon after the locked size, so a longer file's length is not known.
     lengths = f"; {wheel.size} bytes were expected, {size} or more came" if wheel.size not in (None, size) else ""
     raise WheelError(
         f"{wheel.filename} is not the file that was locked",
-        why=f"sha256:{wheel.digest.hex} was expected, {origin} gave sha256:{digest}{lengths}",
+        why=f"{wheel.digest} was expected, {origin} gave {digest}{lengths}",
         fix=(
             f"do not install it; if its publisher replaced it, run `rayimage lock --upgrade-package {wheel.name}`,"
             " otherwise find out what changes files on the way (a mirror or a proxy)"
         ),
     )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1024 * 1024):
-            digest.update(block)
-    return digest.hexdigest()

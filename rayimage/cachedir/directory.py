@@ -47,31 +47,34 @@ class CacheDir:
             return all(entry.exists() for entry in entries)
         return True
 
-    def scratch(self, name: str) -> Path:
+    @contextmanager
+    def scratch(self, name: str) -> Iterator[Path]:
         """A new empty directory on the same file system, for something that is renamed to its place when it is whole.
 
-        The caller removes it. Raises OSError.
+        It is removed at the end, with what is left in it. Raises OSError.
         """
         parent = self.root / _SCRATCH
         parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f"{name}-", suffix=UNFINISHED, dir=parent))
+        scratch = Path(tempfile.mkdtemp(prefix=f"{name}-", suffix=UNFINISHED, dir=parent))
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def make(self, entry: Path, fill: Callable[[Path], None]) -> None:
         """Make the directory ``entry``, which ``fill`` fills, in one step; one that is there meanwhile is the same.
 
         Raises OSError, and what ``fill`` raises.
         """
-        scratch = self.scratch(entry.parent.name)
-        try:
-            fill(scratch)
-            scratch.chmod(0o755)
-            entry.parent.mkdir(parents=True, exist_ok=True)
-            scratch.rename(entry)
-        except OSError:
-            if not entry.is_dir():
-                raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        with self.scratch(entry.parent.name) as scratch:
+            try:
+                fill(scratch)
+                scratch.chmod(0o755)
+                entry.parent.mkdir(parents=True, exist_ok=True)
+                scratch.rename(entry)
+            except OSError:
+                if not entry.is_dir():
+                    raise
 
     def discard(self, entry: Path) -> None:
         """Remove an entry that is damaged or not wanted any more: gone in one step, then deleted. Raises OSError."""

@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from rayimage.base import (
-    ResolvedBase,
-)
 from rayimage.cli.app import App
 from rayimage.config import Project
 from rayimage.errors import ConfigError
@@ -43,7 +40,7 @@ def plan_targets(
     from rayimage.layers import collect_code
 
     generated = _generated_files(project, outputs)
-    source = read_source(project.root, exclude=generated, fallback=_base_created(targets[0].base))
+    source = read_source(project.root, exclude=generated, fallback=targets[0].base.config.created)
     trees: dict[tuple[str, ...], CodeTree] = {}
     inputs = []
     for target, lock in zip(targets, locks, strict=True):
@@ -137,7 +134,3 @@ def _generated_files(project: Project, outputs: Sequence[Path]) -> tuple[str, ..
             files += environment.manifest_files(project.root)
     inside = [file for file in (*files, project.lockfiles, *outputs) if file.is_relative_to(project.root)]
     return tuple(sorted({file.relative_to(project.root).as_posix() for file in inside}))
-
-
-def _base_created(base: ResolvedBase) -> str:
-    return str(base.config.data.get("created") or "1980-01-02T00:00:00Z")

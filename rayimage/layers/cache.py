@@ -8,17 +8,12 @@ A record appears, in one step, after its blob has: what a killed run leaves is a
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
-
-from packaging.utils import canonicalize_name
-from packaging.version import Version
 
 from rayimage.cachedir import CacheDir, Kind, Room, cannot_write
 from rayimage.errors import ContentError, RayimageError
@@ -105,15 +100,12 @@ class LayerCache:
             return self.get(key) or self._add(place, key, write)
 
     def _add(self, place: CacheDir, key: Digest, write: Write) -> Layer:
-        scratch = place.scratch("layer")
-        try:
+        with place.scratch("layer") as scratch:
             partial = scratch / "layer"
             written = write(partial)
             layer = replace(written, path=_blob(place, written.descriptor.digest))
             layer.path.parent.mkdir(parents=True, exist_ok=True)
             partial.replace(layer.path)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
         place.write_sealed(_record(place, key), canonical_json(_to_json(layer)))
         if place.root == self.root:
             self._room.added(layer.descriptor.size)
@@ -141,14 +133,10 @@ def _blob(place: CacheDir, digest: Digest) -> Path:
 
 
 def _is_whole(layer: Layer) -> bool:
-    digest = hashlib.sha256()
     try:
-        with layer.path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
+        return Digest.of_file(layer.path) == layer.descriptor.digest
     except OSError:
         return False
-    return digest.hexdigest() == layer.descriptor.digest.hex
 
 
 def _damaged(layer: Layer, why: str) -> ContentError:
@@ -165,10 +153,7 @@ def _to_json(layer: Layer) -> dict[str, Any]:
         "diffID": str(layer.diff_id),
         "unpackedSize": layer.unpacked_size,
         "files": [[file.path, file.digest] for file in layer.files],
-        "packages": [
-            [each.filename, each.name, str(each.version), each.requires_python, list(each.requires)]
-            for each in layer.packages
-        ],
+        "packages": [package.to_json() for package in layer.packages],
     }
 
 
@@ -180,14 +165,5 @@ def _from_json(data: dict[str, Any], place: CacheDir) -> Layer:
         unpacked_size=int(data["unpackedSize"]),
         path=_blob(place, descriptor.digest),
         files=tuple(FileInLayer(str(path), str(digest)) for path, digest in data["files"]),
-        packages=tuple(
-            WheelMetadata(
-                filename=str(filename),
-                name=canonicalize_name(name),
-                version=Version(version),
-                requires_python=str(requires_python),
-                requires=tuple(map(str, requires)),
-            )
-            for filename, name, version, requires_python, requires in data["packages"]
-        ),
+        packages=tuple(map(WheelMetadata.from_json, data["packages"])),
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from packaging.utils import NormalizedName
+from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import Version
 
 from rayimage.layers.zstd_frames import zstd_identity
@@ -46,6 +47,22 @@ class WheelMetadata:
     version: Version
     requires: tuple[str, ...] = ()
     requires_python: str = ""
+
+    def to_json(self) -> list[object]:
+        """As a row of a record; ``from_json`` reads it."""
+        return [self.filename, self.name, str(self.version), self.requires_python, list(self.requires)]
+
+    @classmethod
+    def from_json(cls, row: Sequence[Any]) -> WheelMetadata:
+        """A row that ``to_json`` made; raises ValueError, TypeError or AttributeError for what is none."""
+        filename, name, version, requires_python, requires = row
+        return cls(
+            filename=str(filename),
+            name=canonicalize_name(name),
+            version=Version(version),
+            requires_python=str(requires_python),
+            requires=tuple(map(str, requires)),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -188,13 +187,6 @@ def _measured(file: PackageFile) -> PackageFile:
         return file
     path = Path(unquote(url.path))
     try:
-        digest = file.digest
-        if digest is None:
-            with path.open("rb") as stream:
-                hasher = hashlib.sha256()
-                while chunk := stream.read(1 << 20):
-                    hasher.update(chunk)
-            digest = Digest(hasher.hexdigest())
-        return replace(file, digest=digest, size=path.stat().st_size)
+        return replace(file, digest=file.digest or Digest.of_file(path), size=path.stat().st_size)
     except OSError as error:
         raise LockError(f"cannot read wheel {path}", why=str(error), fix="put it back, or lock again") from error

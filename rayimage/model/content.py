@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -34,6 +35,15 @@ class Blob:
     open: Callable[[], AbstractContextManager[ByteStream]]
     origin: Reference | None = None
     mend: Callable[[], bool] | None = None
+
+    @classmethod
+    def of_bytes(cls, descriptor: Descriptor, data: bytes) -> Blob:
+        """Content that is at hand."""
+
+        def open_bytes() -> AbstractContextManager[ByteStream]:
+            return io.BytesIO(data)
+
+        return cls(descriptor=descriptor, open=open_bytes)
 
 
 class Outcome(Enum):

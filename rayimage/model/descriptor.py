@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from rayimage.errors import ContentError
+from rayimage.model import media
 from rayimage.model.digest import Digest
 from rayimage.model.platform import Platform
 
-__all__ = ["Descriptor"]
+__all__ = ["EMPTY", "EMPTY_CONFIG", "Descriptor"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,3 +62,8 @@ def _size(value: object) -> int:
     if type(value) is not int or value < 0:
         raise ValueError(f"not a size: {value!r}")
     return value
+
+
+EMPTY: Final = b"{}"
+EMPTY_CONFIG: Final = Descriptor(media_type=media.OCI_EMPTY, digest=Digest.of(EMPTY), size=len(EMPTY))
+"""The config of an artifact that has none (OCI image specification, "Guidance for an Empty Descriptor")."""

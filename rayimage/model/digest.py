@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 from rayimage.errors import UsageError
 
 __all__ = ["Digest"]
 
+_BLOCK: Final = 1 << 20
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 
 
@@ -35,6 +38,15 @@ class Digest:
     def of(cls, data: bytes) -> Digest:
         """The digest of ``data``."""
         return cls(hashlib.sha256(data).hexdigest())
+
+    @classmethod
+    def of_file(cls, path: Path) -> Digest:
+        """The digest of a file, read in pieces; raises OSError."""
+        hasher = hashlib.sha256()
+        with path.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                hasher.update(block)
+        return cls(hasher.hexdigest())
 
     @property
     def short(self) -> str:

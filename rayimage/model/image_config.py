@@ -51,6 +51,11 @@ class ImageConfig:
         return parsed
 
     @property
+    def created(self) -> str:
+        """When the image says that it was made; 1980 where it does not say."""
+        return str(self.data.get("created") or "1980-01-02T00:00:00Z")
+
+    @property
     def path(self) -> tuple[str, ...]:
         """The directories of PATH, in order."""
         return tuple(part for part in self.env.get("PATH", "").split(":") if part)

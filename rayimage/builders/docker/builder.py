@@ -10,7 +10,6 @@ the digests that they have in the base, and ``created`` is the commit's time.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -149,14 +148,13 @@ class DockerBuilder:
             BuiltLayer(kind=kind, title=title, descriptor=layer.descriptor, cached=False)
             for layer, (kind, title) in zip(added, _titles(item, len(wanted)), strict=True)
         ]
-        raw = assembled.config.raw
         blobs = (
             *(Blob(descriptor=d, open=partial(item.base.source.open_blob, d), origin=item.base.origin) for d in base),
             *(
                 Blob(descriptor=layers[d].descriptor, open=partial(cache.open, layers[d]))
                 for d in dict.fromkeys(wanted)
             ),
-            Blob(descriptor=assembled.manifest.config, open=lambda: io.BytesIO(raw)),
+            Blob.of_bytes(assembled.manifest.config, assembled.config.raw),
         )
         packages = _packages(item, [layers[diff_id] for diff_id in wanted])
         return BuiltImage(plan=item.plan, image=assembled, layers=tuple(built), blobs=blobs, packages=packages)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shutil
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -99,26 +98,22 @@ def _saved(
 
     left = set(wanted)
     try:
-        scratch = CacheDir(root).scratch("docker-save")
-    except OSError as error:
-        raise cannot_write("a layer", root, error) from error
-    spool = scratch / "layer.tar"
-    try:
-        stream = cast("BinaryIO", io.BufferedReader(_Chunks(client.api.get_image(image.id, chunk_size=_BLOCK)), _BLOCK))
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
-            for member in archive:
-                content = archive.extractfile(member) if _is_layer(member) else None
-                if content is not None and (digest := _spool(content, spool)) in left:
-                    left.discard(digest)
-                    yield digest, spool
+        with CacheDir(root).scratch("docker-save") as scratch:
+            spool = scratch / "layer.tar"
+            chunks = _Chunks(client.api.get_image(image.id, chunk_size=_BLOCK))
+            stream = cast("BinaryIO", io.BufferedReader(chunks, _BLOCK))
+            with tarfile.open(fileobj=stream, mode="r|") as archive:
+                for member in archive:
+                    content = archive.extractfile(member) if _is_layer(member) else None
+                    if content is not None and (digest := _spool(content, spool)) in left:
+                        left.discard(digest)
+                        yield digest, spool
     except (DockerException, RequestException, tarfile.TarError, zlib.error) as error:
         raise EngineError(
             f"the Docker Engine did not save {image.id}", why=str(error), fix="see the Engine's log"
         ) from error
     except OSError as error:
         raise cannot_write("a layer", root, error) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _is_layer(member: tarfile.TarInfo) -> bool:

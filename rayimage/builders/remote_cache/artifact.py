@@ -19,15 +19,12 @@ from typing import Any, Final
 
 from rayimage.builders.remote_cache.marks import LAYER_KEY, KnownLayer, Stored, read_marks
 from rayimage.errors import ContentError, RayimageError
-from rayimage.model import media
-from rayimage.model.descriptor import Descriptor
+from rayimage.model.descriptor import EMPTY_CONFIG, Descriptor
 from rayimage.model.digest import Digest
-from rayimage.model.manifest import Manifest, canonical_json, parse_manifest
+from rayimage.model.manifest import Manifest
 from rayimage.model.reference import Reference
 
 __all__ = [
-    "EMPTY_CONFIG",
-    "EMPTY_CONFIG_DESCRIPTOR",
     "Contents",
     "base_descriptor",
     "checked_descriptor",
@@ -42,10 +39,6 @@ ARTIFACT_TYPE: Final = "application/vnd.rayimage.cache.v1"
 RECORD: Final = "application/vnd.rayimage.cache.record.v1+json+gzip"
 INVENTORY: Final = "application/vnd.rayimage.cache.inventory.v1+json+gzip"
 BASE: Final = "application/vnd.rayimage.cache.base.v1+json+gzip"
-EMPTY_CONFIG: Final = b"{}"
-EMPTY_CONFIG_DESCRIPTOR: Final = Descriptor(
-    media_type=media.OCI_EMPTY, digest=Digest.of(EMPTY_CONFIG), size=len(EMPTY_CONFIG)
-)
 _BASE: Final = "io.rayimage.base.digest"
 _FORMAT: Final = "io.rayimage.inventory.format"
 CHECKED: Final = "application/vnd.rayimage.cache.checked.v1+json+gzip"
@@ -110,22 +103,13 @@ def checked_descriptor(data: bytes, name: Digest) -> Descriptor:
 
 
 def write_artifact(contents: Contents) -> Manifest:
-    """The manifest that says ``contents``; its blobs are theirs and ``EMPTY_CONFIG``."""
+    """The manifest that says ``contents``; its blobs are theirs and the empty config."""
     layers = [layer.descriptor for layer in contents.layers.values()]
     layers += [layer.record.descriptor for layer in contents.layers.values() if layer.record]
     layers += [checked.descriptor for checked in contents.checked.values() if checked]
     layers += [base.descriptor for base in contents.bases.values()]
     layers += [inventory.descriptor for inventory in contents.inventories.values()]
-    data = {
-        "schemaVersion": 2,
-        "mediaType": media.OCI_MANIFEST,
-        "artifactType": ARTIFACT_TYPE,
-        "config": EMPTY_CONFIG_DESCRIPTOR.to_json(),
-        "layers": [layer.to_json() for layer in layers],
-    }
-    manifest = parse_manifest(canonical_json(data))
-    assert isinstance(manifest, Manifest)  # noqa: S101
-    return manifest
+    return Manifest.build(config=EMPTY_CONFIG, layers=tuple(layers), annotations={}, artifact_type=ARTIFACT_TYPE)
 
 
 def read_artifact(manifest: Manifest, place: Reference) -> Contents | None:

@@ -10,10 +10,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-
-from packaging.utils import canonicalize_name
-from packaging.version import Version
+from typing import Final
 
 from rayimage.builders.remote_cache.marks import KnownLayer
 from rayimage.layers import FileInLayer, WheelMetadata
@@ -67,7 +64,7 @@ class PushedLayer:
 def write_record(layer: KnownLayer, record: Record) -> bytes:
     """The bytes of the ``record`` of ``layer``."""
     files = [[file.path, file.digest] for file in record.files]
-    return _pack({**_identity(layer), "files": files, "packages": _packages_to_json(record.packages)})
+    return _pack({**_identity(layer), "files": files, "packages": [package.to_json() for package in record.packages]})
 
 
 def read_record(raw: bytes, layer: KnownLayer) -> Record:
@@ -75,7 +72,7 @@ def read_record(raw: bytes, layer: KnownLayer) -> Record:
     try:
         data = json.loads(_unpack(raw))
         files = tuple(FileInLayer(str(path), str(digest)) for path, digest in data.pop("files"))
-        packages = _packages_from_json(data.pop("packages"))
+        packages = tuple(map(WheelMetadata.from_json, data.pop("packages")))
     except _DAMAGE as error:
         raise ValueError(f"it is no record: {error!r}") from error
     if data != _identity(layer):
@@ -87,14 +84,14 @@ def read_record(raw: bytes, layer: KnownLayer) -> Record:
 
 def write_packages(name: Digest, packages: Sequence[WheelMetadata]) -> bytes:
     """What all wheels of one image say about themselves, under the ``name`` of what was compared."""
-    return _pack({"name": str(name), "packages": _packages_to_json(packages)})
+    return _pack({"name": str(name), "packages": [package.to_json() for package in packages]})
 
 
 def read_packages(raw: bytes, name: Digest) -> tuple[WheelMetadata, ...]:
     """What ``write_packages`` wrote; raises ValueError when it is damaged or another image's."""
     try:
         data = json.loads(_unpack(raw))
-        packages = _packages_from_json(data["packages"])
+        packages = tuple(map(WheelMetadata.from_json, data["packages"]))
         found = data["name"]
     except _DAMAGE as error:
         raise ValueError(f"it is no list of packages: {error!r}") from error
@@ -115,23 +112,6 @@ def read_base(raw: bytes) -> BaseDocuments:
         return BaseDocuments(data["manifest"].encode("latin-1"), data["config"].encode("latin-1"))
     except _DAMAGE as error:
         raise ValueError(f"it is no base: {error!r}") from error
-
-
-def _packages_to_json(packages: Sequence[WheelMetadata]) -> list[list[Any]]:
-    return [[p.filename, p.name, str(p.version), p.requires_python, list(p.requires)] for p in packages]
-
-
-def _packages_from_json(data: list[list[Any]]) -> tuple[WheelMetadata, ...]:
-    return tuple(
-        WheelMetadata(
-            filename=str(filename),
-            name=canonicalize_name(name),
-            version=Version(version),
-            requires_python=str(requires_python),
-            requires=tuple(map(str, requires)),
-        )
-        for filename, name, version, requires_python, requires in data
-    )
 
 
 def _pack(data: object) -> bytes:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 from rayimage.base import INVENTORY_FORMAT, encode_inventory
 from rayimage.builders.remote_cache.artifact import (
-    EMPTY_CONFIG,
-    EMPTY_CONFIG_DESCRIPTOR,
     Contents,
     base_descriptor,
     checked_descriptor,
@@ -26,8 +22,8 @@ from rayimage.builders.remote_cache.marks import KnownLayer, Stored
 from rayimage.builders.remote_cache.records import BaseDocuments, PushedLayer, write_base, write_packages, write_record
 from rayimage.errors import RegistryError
 from rayimage.layers import WheelMetadata
-from rayimage.model.content import Blob, ByteStream
-from rayimage.model.descriptor import Descriptor
+from rayimage.model.content import Blob
+from rayimage.model.descriptor import EMPTY, EMPTY_CONFIG
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import Inventory
 from rayimage.model.progress import SILENT, Progress
@@ -63,7 +59,7 @@ def update_cache(cache: RemoteCache, news: News, progress: Progress = SILENT) ->
 
 
 def _write(cache: RemoteCache, news: News, old: Contents) -> None:
-    blobs: list[Blob] = [_bytes_blob(EMPTY_CONFIG_DESCRIPTOR, EMPTY_CONFIG)]
+    blobs: list[Blob] = [Blob.of_bytes(EMPTY_CONFIG, EMPTY)]
     layers = [_layer(pushed, old, cache, blobs) for pushed in news.layers]
     contents = Contents(
         layers={layer.key: layer for layer in layers},
@@ -104,7 +100,7 @@ def _layer(pushed: PushedLayer, old: Contents, cache: RemoteCache, blobs: list[B
     if pushed.record is not None:
         data = write_record(layer, pushed.record)
         descriptor = record_descriptor(data, pushed.key)
-        blobs.append(_bytes_blob(descriptor, data))
+        blobs.append(Blob.of_bytes(descriptor, data))
         return replace(layer, record=Stored(descriptor, place))
     elsewhere = cache.contents.layers.get(pushed.key)
     if elsewhere is None or elsewhere.record is None or elsewhere.descriptor != pushed.descriptor:
@@ -118,7 +114,7 @@ def _base(name: Digest, documents: BaseDocuments, old: Contents, cache: RemoteCa
         return stored
     data = write_base(documents)
     descriptor = base_descriptor(data, name)
-    blobs.append(_bytes_blob(descriptor, data))
+    blobs.append(Blob.of_bytes(descriptor, data))
     return Stored(descriptor, cache.target.name)
 
 
@@ -135,7 +131,7 @@ def _checked(
         return None
     data = write_packages(name, packages)
     descriptor = checked_descriptor(data, name)
-    blobs.append(_bytes_blob(descriptor, data))
+    blobs.append(Blob.of_bytes(descriptor, data))
     return Stored(descriptor, cache.target.name)
 
 
@@ -150,12 +146,5 @@ def _inventory(inventory: Inventory, old: Contents, cache: RemoteCache, blobs: l
         return stored
     data = encode_inventory(inventory)
     descriptor = inventory_descriptor(data, inventory.image, INVENTORY_FORMAT)
-    blobs.append(_bytes_blob(descriptor, data))
+    blobs.append(Blob.of_bytes(descriptor, data))
     return Stored(descriptor, cache.target.name)
-
-
-def _bytes_blob(descriptor: Descriptor, data: bytes) -> Blob:
-    def open_bytes() -> AbstractContextManager[ByteStream]:
-        return io.BytesIO(data)
-
-    return Blob(descriptor=descriptor, open=open_bytes)

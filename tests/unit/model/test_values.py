@@ -149,3 +149,12 @@ class TestImageConfig:
     def test_malformed(self, raw: bytes) -> None:
         with pytest.raises(ContentError):
             ImageConfig.parse(raw)
+
+
+def test_the_digest_of_a_file(tmp_path):
+    file = tmp_path / "file"
+    for size in (0, 1, (1 << 20) + 1):
+        file.write_bytes(b"x" * size)
+        assert Digest.of_file(file) == Digest.of(b"x" * size)
+    with pytest.raises(FileNotFoundError):
+        Digest.of_file(tmp_path / "none")
