@@ -7,7 +7,6 @@ glibc, and each RECORD names files that are there.
 from __future__ import annotations
 
 import csv
-import gzip
 import mmap
 import posixpath
 import re
@@ -17,11 +16,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from tempfile import TemporaryFile
-from typing import IO, Final, cast
+from typing import IO, Final
 
 from rayimage.builders.direct import BuiltImage
 from rayimage.builders.wheel_checks import elf_faults
 from rayimage.image.plan import LayerKind
+from rayimage.image.unpack import unpacked
 from rayimage.layers.names import fault_in
 from rayimage.model.content import Blob
 from rayimage.model.inventory import Inventory
@@ -67,8 +67,8 @@ def read_added_layers(image: BuiltImage, inventory: Inventory) -> Findings:
 def _files(blob: Blob) -> Iterator[tuple[str, tarfile.TarInfo, IO[bytes] | None]]:
     """Path, entry and content of each file and link of a layer; the content is None for a link."""
     with ExitStack() as stack:
-        plain = stack.enter_context(gzip.open(cast("IO[bytes]", stack.enter_context(blob.open()))))
-        archive = stack.enter_context(tarfile.open(fileobj=cast("IO[bytes]", plain), mode="r|"))
+        plain = unpacked(stack.enter_context(blob.open()), blob.descriptor.media_type)
+        archive = stack.enter_context(tarfile.open(fileobj=plain, mode="r|"))
         for info in archive:
             if not info.isdir():
                 yield f"/{info.name}", info, archive.extractfile(info) if info.isreg() else None

@@ -7,7 +7,7 @@ A published wheel's tags were checked by whoever published it (auditwheel); a wh
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from mmap import mmap
 from pathlib import Path
 
@@ -16,11 +16,10 @@ from packaging.version import Version
 from rayimage.errors import WheelError
 from rayimage.layers.elf import read_elf
 from rayimage.model.inventory import Inventory
+from rayimage.model.platform import MACHINES
 
-__all__ = ["MACHINES", "check_built_wheel", "elf_faults"]
+__all__ = ["check_built_wheel", "elf_faults"]
 
-MACHINES: Mapping[str, str] = {"amd64": "x86_64", "arm64": "aarch64"}
-"""Architectures of images and what ELF calls them."""
 _SHOWN = 5
 
 

@@ -5,14 +5,11 @@ One ``validate`` that collects all mismatches, as in go-containerregistry's ``pk
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import sys
-import zlib
-from typing import IO, Any, cast
 
 from rayimage.errors import ContentError
-from rayimage.model.content import ContentSource
+from rayimage.image.unpack import damages, unpacked
+from rayimage.model.content import ByteStream, ContentSource
 from rayimage.model.image_config import ImageConfig
 from rayimage.model.manifest import Index, Manifest
 
@@ -52,11 +49,12 @@ def _problems(source: ContentSource, manifest: Manifest) -> list[str]:
     entries = [entry for entry in config.data.get("history") or () if not entry.get("empty_layer")]
     if entries and len(entries) != len(manifest.layers):
         problems.append(f"{len(manifest.layers)} layers but {len(entries)} history entries")
+    failures: tuple[type[Exception], ...] = (ContentError, *damages())
     for layer, expected in zip(manifest.layers, config.diff_ids, strict=False):
         try:
             with source.open_blob(layer) as stream:
-                found = _diff_id(cast("IO[bytes]", stream), layer.media_type)
-        except (ContentError, OSError, EOFError, zlib.error, _zstd().ZstdError) as error:
+                found = _diff_id(stream, layer.media_type)
+        except failures as error:
             problems.append(f"layer {layer.digest}: {error}")
             continue
         if found is not None and found != expected.hex:
@@ -64,29 +62,13 @@ def _problems(source: ContentSource, manifest: Manifest) -> list[str]:
     return problems
 
 
-def _diff_id(stream: IO[bytes], media_type: str) -> str | None:
+def _diff_id(stream: ByteStream, media_type: str) -> str | None:
     """The digest of the unpacked layer; None for a compression that is not known. Reads to the end."""
     packed = media_type.endswith(("gzip", "zstd"))
-    unpacked = _unpacked(stream, media_type)
+    plain = unpacked(stream, media_type)
     digest = hashlib.sha256()
-    while block := unpacked.read(_BLOCK):
+    while block := plain.read(_BLOCK):
         digest.update(block)
     while stream.read(_BLOCK):  # whatever follows the last gzip member, so that the blob's own digest is checked
         pass
     return digest.hexdigest() if packed or media_type.endswith("tar") else None
-
-
-def _unpacked(stream: IO[bytes], media_type: str) -> IO[bytes]:
-    if media_type.endswith("gzip"):
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
-    if not media_type.endswith("zstd"):
-        return stream
-    return cast("IO[bytes]", _zstd().ZstdFile(stream))
-
-
-def _zstd() -> Any:
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-    return zstd

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from rayimage.errors import LockError
 from rayimage.lock.explain import redact
 from rayimage.lock.request import LockRequest, Options
-from rayimage.lock.target import Target
+from rayimage.lock.target import Target, applies
 from rayimage.model.inventory import Distribution
 
 __all__ = ["check_bases", "check_pins"]
@@ -58,10 +58,8 @@ def _met(requirement: Requirement, installed: Distribution) -> bool:
 
 def _applying(request: LockRequest) -> Iterator[Requirement]:
     """The direct requirements whose marker is true in the request's base."""
-    environment = {**Target.of(request.inventory).environment, "extra": ""}
-    for requirement in request.specs.requirements:
-        if requirement.marker is None or requirement.marker.evaluate(environment):
-            yield requirement
+    environment = Target.of(request.inventory).environment
+    return (requirement for requirement in request.specs.requirements if applies(requirement, environment))
 
 
 def _check_same(first: LockRequest, other: LockRequest, what: str, version: Callable[[LockRequest], str]) -> None:

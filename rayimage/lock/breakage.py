@@ -14,7 +14,7 @@ from rayimage.lock._metadata import parse_requires
 from rayimage.lock.environment import Problem, check_environment
 from rayimage.lock.request import LockRequest
 from rayimage.lock.stubs import stub_requires
-from rayimage.lock.target import Target
+from rayimage.lock.target import Target, applies
 from rayimage.model.inventory import Distribution
 from rayimage.model.lock import RoleLock
 
@@ -85,13 +85,11 @@ def remedy(problem: Problem, request: LockRequest, lock: RoleLock, requires: Req
 def _all(request: LockRequest, lock: RoleLock, requires: Requires) -> Iterator[Requirement]:
     """Every requirement in the final environment that applies without an extra, but for those the base breaks."""
     target = Target.of(request.inventory)
-    environment = {**target.environment, "extra": ""}
     replaced = {wheel.name for wheel in lock.wheels}
     found = list(request.specs.requirements)
     for dist in request.inventory.distributions:
         found += stub_requires(dist, request.inventory, target) if dist.name not in replaced else ()
     for wheel in lock.wheels:
         found += parse_requires(requires[wheel.name])
-    for requirement in found:
-        if requirement.marker is None or requirement.marker.evaluate(environment):
-            yield requirement
+    environment = target.environment
+    return (requirement for requirement in found if applies(requirement, environment))

@@ -17,7 +17,7 @@ from rayimage.lock.engine import PackageFile, ResolvedPackage
 from rayimage.lock.environment import wheel_requires
 from rayimage.lock.hashes import confirm, confirm_source, vouched_for
 from rayimage.lock.request import LockRequest, lock_inputs
-from rayimage.lock.target import Target, best_wheel
+from rayimage.lock.target import Target, applies, best_wheel
 from rayimage.model.building import BuildWheel, BuiltWheel
 from rayimage.model.digest import Digest
 from rayimage.model.lock import BaseIdentity, LockedSource, LockedWheel, Move, Provided, RoleLock
@@ -169,10 +169,10 @@ def _check_requirements(package: ResolvedPackage, built: BuiltWheel, target: Tar
     if package.requires is None:
         return
     known = {canonicalize_name(each.name) for each in parse_requires(package.requires)}
-    here = {**target.environment, "extra": ""}
     for requirement in parse_requires(wheel_requires(built.path)):
-        applies = requirement.marker is None or requirement.marker.evaluate(here)
-        if applies and canonicalize_name(requirement.name) not in known | {package.name}:
+        if applies(requirement, target.environment) and canonicalize_name(requirement.name) not in known | {
+            package.name
+        }:
             raise LockError(
                 f"{package.name} {package.version} requires other packages in the image than on this machine",
                 why=f"built from {source}, it requires {requirement}, which was not resolved",

@@ -19,7 +19,7 @@ from packaging.version import Version
 
 from rayimage.errors import WheelError
 from rayimage.lock._metadata import parse_requires
-from rayimage.lock.target import Target
+from rayimage.lock.target import Target, applies
 from rayimage.model.inventory import Inventory
 from rayimage.model.lock import RoleLock
 
@@ -93,7 +93,7 @@ def check_environment(
     wheels = {w.name: _Installed(w.version, counting(w.name, metadata.get(w.name, ()))) for w in lock.wheels}
     gone = {move.name for move in lock.moves}
     final = {name: package for name, package in base.items() if name not in gone} | wheels
-    applying = [requirement for requirement in asked if _applies(requirement, frozenset(), environment)]
+    applying = [requirement for requirement in asked if applies(requirement, environment)]
     before = {problem.complaint for problem in _problems(base, environment)}
     after = tuple(_problems(final, environment, applying))
     return EnvironmentReport(
@@ -149,7 +149,7 @@ def _problems(
     wanted = _extras(packages, environment, asked)
     for name, package in sorted(packages.items()):
         for requirement in package.requires:
-            if not _applies(requirement, wanted[name], environment):
+            if not applies(requirement, environment, wanted[name]):
                 continue
             met, version = _met(requirement, packages)
             if not met:
@@ -177,15 +177,10 @@ def _extras(
             other = canonicalize_name(requirement.name)
             if other not in packages or requirement.extras <= wanted[other]:
                 continue
-            if _applies(requirement, wanted[name], environment):
+            if applies(requirement, environment, wanted[name]):
                 wanted[other] |= requirement.extras
                 pending.append(other)
     return wanted
-
-
-def _applies(requirement: Requirement, extras: frozenset[str], environment: Mapping[str, str]) -> bool:
-    marker = requirement.marker
-    return marker is None or any(marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras))
 
 
 def _meets(requirement: Requirement, version: Version) -> bool:

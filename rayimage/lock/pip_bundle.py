@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from rayimage.cachedir import CacheDir, Kind
 from rayimage.errors import LockError
-from rayimage.lock.target import Target
+from rayimage.lock.target import Target, applies
 from rayimage.model.digest import Digest
 
 __all__ = ["copy_tools"]
@@ -66,12 +66,8 @@ def _closure(target: Target) -> tuple[Distribution, ...]:
                 fix=f"pip install {name}, or lock with --engine uv",
             ) from error
         requirements = map(Requirement, found[name].requires or ())
-        pending += [canonicalize_name(each.name) for each in requirements if _applies(each, target)]
+        pending += [canonicalize_name(each.name) for each in requirements if applies(each, target.environment)]
     return tuple(found.values())
-
-
-def _applies(requirement: Requirement, target: Target) -> bool:
-    return requirement.marker is None or requirement.marker.evaluate({**target.environment, "extra": ""})
 
 
 def _copy(tools: Iterable[Distribution], directory: Path) -> None:

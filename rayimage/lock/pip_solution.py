@@ -22,7 +22,7 @@ from rayimage.lock.classify import provides
 from rayimage.lock.engine import PackageFile, Question, ResolvedPackage
 from rayimage.lock.explain import redact
 from rayimage.lock.stubs import stub_requires
-from rayimage.lock.target import Target
+from rayimage.lock.target import Target, applies
 from rayimage.model.digest import Digest
 
 __all__ = ["Found", "packages", "provided", "read_report", "told_apart"]
@@ -113,7 +113,7 @@ def _requires(found: Found, extras: frozenset[str], environment: Mapping[str, st
     texts = set()
     for requirement in found.requires:
         name = canonicalize_name(requirement.name)
-        if name != found.name and _applies(requirement, extras, environment):
+        if name != found.name and applies(requirement, environment, extras):
             asked = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
             texts.add(f"{name}{asked}{requirement.specifier}")
     return tuple(sorted(texts))
@@ -138,7 +138,7 @@ def told_apart(found: Sequence[Found], direct: Sequence[Requirement], python: Ve
             for requirement in each.requires
         ),
     ):
-        if _applies(requirement, wanted, here) != _applies(requirement, wanted, there):
+        if applies(requirement, here, wanted) != applies(requirement, there, wanted):
             return f"{who} requires {redact(str(requirement))}"
     for each in found:
         if not _allows(each.python, target.python):
@@ -157,15 +157,10 @@ def _extras(
     while pending:
         requirement, extras = pending.pop()
         name = canonicalize_name(requirement.name)
-        if name in wanted and not requirement.extras <= wanted[name] and _applies(requirement, extras, environment):
+        if name in wanted and not requirement.extras <= wanted[name] and applies(requirement, environment, extras):
             wanted[name] |= requirement.extras
             pending += [(inner, wanted[name]) for inner in by_name[name].requires]
     return wanted
-
-
-def _applies(requirement: Requirement, extras: frozenset[str], environment: Mapping[str, str]) -> bool:
-    marker = requirement.marker
-    return marker is None or any(marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras))
 
 
 def _allows(specifier: str, python: Version) -> bool:

@@ -29,10 +29,9 @@ from rayimage.errors import LockError, UsageError
 from rayimage.files import locked, write_atomic
 from rayimage.lock._toml import Value, array, inline, loads, string
 from rayimage.lock.request import LOCK_FORMAT
-from rayimage.lock.target import MACHINES
 from rayimage.model.digest import Digest
 from rayimage.model.lock import BaseIdentity, LockedSource, LockedWheel, Move, Provided, RoleLock
-from rayimage.model.platform import Platform
+from rayimage.model.platform import MACHINES, Platform
 
 __all__ = ["NewerFormat", "lock_path", "read_lock", "read_previous", "write_lock", "write_locks"]
 

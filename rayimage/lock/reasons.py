@@ -17,7 +17,7 @@ from rayimage.lock.classify import provides
 from rayimage.lock.engine import ResolvedPackage
 from rayimage.lock.explain import redact
 from rayimage.lock.request import LockRequest
-from rayimage.lock.target import Target
+from rayimage.lock.target import Target, applies
 from rayimage.model.lock import RoleLock
 
 __all__ = ["UPGRADED", "Graph", "Reasons", "origin", "reasons_of"]
@@ -47,8 +47,8 @@ class Graph:
     """Who requires what in a role's solution."""
 
     def __init__(self, request: LockRequest, packages: Sequence[ResolvedPackage]) -> None:
-        environment = {**Target.of(request.inventory).environment, "extra": ""}
-        own = [r for r in request.specs.requirements if r.marker is None or r.marker.evaluate(environment)]
+        environment = Target.of(request.inventory).environment
+        own = [requirement for requirement in request.specs.requirements if applies(requirement, environment)]
         self.versions = {package.name: package.version for package in packages}
         edges = [_Edge(None, requirement, origin(request, requirement)) for requirement in own]
         edges += [

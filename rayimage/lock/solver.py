@@ -18,7 +18,7 @@ from rayimage.lock.conflict import conflict
 from rayimage.lock.engine import Engine, NoSolution, Question, ResolvedPackage
 from rayimage.lock.preferences import Pins, Previous, base_pins, machinery, preferences
 from rayimage.lock.request import LockRequest, Options
-from rayimage.lock.target import Target
+from rayimage.lock.target import Target, applies
 
 __all__ = ["Solutions", "Solver"]
 
@@ -233,7 +233,6 @@ def _followed(request: LockRequest, agreed: Pins) -> Pins:
 def _direct(group: Sequence[LockRequest]) -> frozenset[NormalizedName]:
     found: set[NormalizedName] = set()
     for request in group:
-        environment = {**Target.of(request.inventory).environment, "extra": ""}
-        wanted = (r for r in request.specs.requirements if r.marker is None or r.marker.evaluate(environment))
-        found |= {canonicalize_name(requirement.name) for requirement in wanted}
+        environment = Target.of(request.inventory).environment
+        found |= {canonicalize_name(r.name) for r in request.specs.requirements if applies(r, environment)}
     return frozenset(found)

@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from rayimage.cachedir import CacheDir, Kind
 from rayimage.errors import LockError
 from rayimage.lock._metadata import parse_requires
-from rayimage.lock.target import Target
+from rayimage.lock.target import Target, applies
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import Distribution, Inventory
 
@@ -70,7 +70,7 @@ def stub_requires(dist: Distribution, inventory: Inventory, target: Target) -> I
         if found is not None:
             if requirement.specifier.contains(found.version, prereleases=True):
                 yield requirement
-        elif requirement.marker and not requirement.marker.evaluate({**target.environment, "extra": ""}):
+        elif not applies(requirement, target.environment):
             yield requirement
 
 

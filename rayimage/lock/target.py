@@ -7,18 +7,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from packaging.requirements import Requirement
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
 from rayimage.errors import LockError
 from rayimage.model.inventory import Inventory
-from rayimage.model.platform import Platform
+from rayimage.model.platform import MACHINES, Platform
 
-__all__ = ["MACHINES", "Target", "best_wheel"]
+__all__ = ["Target", "applies", "best_wheel"]
 
-MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
-"""Architectures of images and ``platform.machine()`` there."""
 # The first glibc with a manylinux policy for the machine (PEP 600; manylinux_2_5 is PEP 513's manylinux1).
 _OLDEST_GLIBC: Final = {"x86_64": 5, "aarch64": 17}
 _LEGACY: Final = {5: "manylinux1", 12: "manylinux2010", 17: "manylinux2014"}
@@ -95,6 +94,12 @@ def _ranks(target: Target) -> Mapping[Tag, int]:
     # The ABI is named because packaging would ask the running interpreter for it.
     tags = [*cpython_tags(version, [interpreter], platforms), *compatible_tags(version, interpreter, platforms)]
     return {tag: rank for rank, tag in reversed(list(enumerate(tags)))}
+
+
+def applies(requirement: Requirement, environment: Mapping[str, str], extras: Iterable[str] = ()) -> bool:
+    """Whether a requirement counts in an environment (``Target.environment``), for no extra or for one of ``extras``."""
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras))
 
 
 def best_wheel(filenames: Iterable[str], target: Target) -> str | None:

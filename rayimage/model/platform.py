@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from rayimage.errors import UsageError
 
-__all__ = ["Platform"]
+__all__ = ["MACHINES", "Platform"]
 
+MACHINES: Final = {"amd64": "x86_64", "arm64": "aarch64"}
+"""Architectures of images that Ray is published for, and ``platform.machine()`` there."""
 _PART = re.compile(r"[a-z0-9_.-]+")
 
 

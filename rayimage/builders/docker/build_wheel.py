@@ -20,11 +20,11 @@ from rayimage.builders.docker.load import connect
 from rayimage.builders.docker.run import find_or_bring
 from rayimage.builders.docker.step import WORK, Step, engine_failure, run_step
 from rayimage.builders.wheel_build import EPOCH, last_words
-from rayimage.builders.wheel_checks import MACHINES
 from rayimage.errors import EngineError
 from rayimage.model.digest import Digest
 from rayimage.model.inventory import Inventory
 from rayimage.model.manifest import canonical_json
+from rayimage.model.platform import MACHINES
 from rayimage.model.progress import SILENT, Progress
 from rayimage.model.system import SystemSettings
 from rayimage.specs.exporters import find_uv

@@ -26,7 +26,7 @@ from rayimage.builders.docker.dockerfile import recipe_of
 from rayimage.builders.docker.export import EngineImage, export_layers, inspect_image
 from rayimage.builders.docker.index_secret import PROXIES, index_secrets
 from rayimage.builders.docker.load import connect, engine_architecture, tag_image
-from rayimage.builders.docker.run import find_or_bring
+from rayimage.builders.docker.run import find_or_bring, loaded_name
 from rayimage.builders.wheelhouse import Wheelhouse
 from rayimage.cachedir import CacheDir, Kind
 from rayimage.errors import EngineError
@@ -99,7 +99,7 @@ class DockerBuilder:
 
     def _build(self, item: BuildInput) -> EngineImage:
         recipe = recipe_of(item, buildkit=self._buildkit is not None, offline=self._offline)
-        if item.base.origin is None or item.base.made_on:
+        if loaded_name(item.base):
             find_or_bring(self._client, item.base, self._progress)
         place, name = CacheDir(self._wheelhouse.cache_dir), _context_name(item)
         directory = place.path(Kind.CONTEXTS, name)

@@ -14,6 +14,7 @@ from typing import Final
 
 from rayimage.base import ResolvedBase
 from rayimage.builders.direct import BuildInput
+from rayimage.builders.docker.run import loaded_name
 from rayimage.errors import BaseImageError, ConfigError
 from rayimage.image.plan import LayerKind
 from rayimage.model.inventory import Inventory
@@ -99,8 +100,9 @@ def render(recipe: Recipe) -> str:
 
 def base_image(base: ResolvedBase) -> str:
     """What FROM names: the base in its registry by tag and digest; one of a layout as the Engine is given it."""
-    if base.origin is None or base.made_on:
-        return f"rayimage-base:{base.digest.short}"
+    if loaded := loaded_name(base):
+        return loaded
+    assert base.origin is not None  # noqa: S101
     tag = base.name.removeprefix(f"{base.origin.registry}/{base.origin.repository}").partition("@")[0]
     return f"{base.origin.registry}/{base.origin.repository}{tag}@{base.digest}"
 

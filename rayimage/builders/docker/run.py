@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import docker
     from docker.types import Mount
 
-__all__ = ["BaseRunner", "find_or_bring"]
+__all__ = ["BaseRunner", "find_or_bring", "loaded_name"]
 
 
 class BaseRunner:
@@ -53,13 +53,14 @@ def find_or_bring(client: docker.DockerClient, base: ResolvedBase, progress: Pro
     """The Engine's ID of the base's image, which is brought into the Engine if need be. Raises EngineError."""
     from docker.errors import DockerException, ImageNotFound
 
-    name, loaded = _name(base), base.origin is None or base.made_on is not None
+    loaded = loaded_name(base)
+    name = loaded or _pulled_name(base)
     # An image is known by its config's digest, or, with the containerd image store, by its manifest's.
     for known in (str(base.manifest.config.digest), name):
         try:
             image = client.images.get(known)
-            if loaded and name not in image.tags:  # it came as something else, and a Dockerfile says FROM name
-                image.tag(*name.split(":"))
+            if loaded and loaded not in image.tags:  # it came as something else, and a Dockerfile says FROM name
+                image.tag(*loaded.split(":"))
             return str(image.id)
         except ImageNotFound:  # noqa: PERF203 - two questions
             continue
@@ -76,11 +77,14 @@ def find_or_bring(client: docker.DockerClient, base: ResolvedBase, progress: Pro
         raise engine_failure(f"the Docker Engine cannot pull {name}", error) from error
 
 
-def _name(base: ResolvedBase) -> str:
-    """What the Engine calls the base."""
-    if base.origin is None or base.made_on:
-        return f"rayimage-base:{base.digest.short}"
-    return f"{base.origin.registry}/{base.origin.repository}@{base.digest}"
+def loaded_name(base: ResolvedBase) -> str | None:
+    """What a base is called that is loaded into the Engine, since no registry has it as it is; None: it is pulled."""
+    return f"rayimage-base:{base.digest.short}" if base.origin is None or base.made_on else None
+
+
+def _pulled_name(base: ResolvedBase) -> str:
+    assert base.origin is not None  # noqa: S101
+    return str(base.origin.with_digest(base.digest))
 
 
 def _run(client: docker.DockerClient, image: str, command: BaseCommand) -> CompletedProcess[str]:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import gzip
+import sys
 from types import SimpleNamespace
 
 import pytest
 
 from rayimage.builders.static_checks import read_added_layers
 from rayimage.image.plan import LayerKind
+from rayimage.model import media
 from rayimage.model.content import Blob
 from rayimage.model.descriptor import Descriptor
 from rayimage.model.digest import Digest
@@ -13,16 +16,23 @@ from tests.support.elf import make_elf
 from tests.support.images import make_layer
 from tests.support.values import LAYOUT, SITE, inventory
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 PLACE, SCRIPTS = SITE.lstrip("/"), LAYOUT.scripts.lstrip("/")
 EXTENSION = f"{PLACE}/x/_x.cpython-311-x86_64-linux-gnu.so"
 
 
-def check(files, kind=LayerKind.WHEELS):
+def check(files, kind=LayerKind.WHEELS, media_type=media.OCI_LAYER_GZIP):
     import io
     from contextlib import nullcontext
 
     data = make_layer(files)
-    descriptor = Descriptor(media_type="x", digest=Digest.of(data), size=len(data))
+    if media_type == media.OCI_LAYER_ZSTD:
+        data = zstd.compress(gzip.decompress(data))
+    descriptor = Descriptor(media_type=media_type, digest=Digest.of(data), size=len(data))
     image = SimpleNamespace(
         layers=[SimpleNamespace(kind=kind, descriptor=descriptor)],
         blobs=[Blob(descriptor=descriptor, open=lambda: nullcontext(io.BytesIO(data)))],
@@ -69,3 +79,8 @@ def test_what_is_wrong(files, fault):
 @pytest.mark.parametrize("kind", [LayerKind.BASE, LayerKind.REMOVAL])
 def test_what_is_not_added_is_not_read(kind):
     assert check({EXTENSION: make_elf(183)}, kind).faults == []
+
+
+def test_layers_that_are_zstd():
+    found = check({f"{PLACE}/single.py": "", f"{SCRIPTS}/x": "#!/opt/other/python\n"}, media_type=media.OCI_LAYER_ZSTD)
+    assert found.modules == ["single"]
