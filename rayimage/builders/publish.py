@@ -21,7 +21,7 @@ from rayimage.model.progress import SILENT, Progress, Task
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["PublishedRole", "Release", "publish", "release_of"]
+__all__ = ["PublishedRole", "Release", "publish", "release_name", "release_of"]
 
 _PARALLEL = 16
 """Questions to a store at a time; how many of them become uploads at once is the registry's budget."""
@@ -40,8 +40,12 @@ class Release:
     @property
     def name(self) -> str:
         """Twelve digits that name the content: the same images have the same name everywhere."""
-        lines = "".join(f"{role} {top.digest}\n" for role, top in sorted(self.tops.items()))
-        return Digest.of(lines.encode()).short
+        return release_name({role: str(top.digest) for role, top in self.tops.items()})
+
+
+def release_name(images: Mapping[str, str]) -> str:
+    """Twelve digits for what each role's image is called by its content."""
+    return Digest.of("".join(f"{role} {name}\n" for role, name in sorted(images.items())).encode()).short
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,7 +40,7 @@ def build_in_engine(
 
     Nothing is loaded: the images are where they were built, with the IDs that Docker gave them.
     """
-    from rayimage.model.digest import Digest
+    from rayimage.builders.publish import release_name
 
     with _open(app, inputs, offline=offline) as builder:
         architecture = builder.architecture
@@ -54,7 +54,7 @@ def build_in_engine(
         with app.progress.stage("docker build"):
             images = builder.build(here)
             ids = {item.plan.role: image.id for item, image in zip(here, images, strict=True)}
-            release = Digest.of("".join(f"{role} {ids[role]}\n" for role in sorted(ids)).encode()).short
+            release = release_name(ids)
             names = {role: f"{name}:{tag or release}-{role}" for role in ids}
             for role, image in ids.items():
                 builder.tag(image, names[role])

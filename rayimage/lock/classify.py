@@ -169,10 +169,9 @@ def _check_requirements(package: ResolvedPackage, built: BuiltWheel, target: Tar
     if package.requires is None:
         return
     known = {canonicalize_name(each.name) for each in parse_requires(package.requires)}
+    environment = target.environment
     for requirement in parse_requires(wheel_requires(built.path)):
-        if applies(requirement, target.environment) and canonicalize_name(requirement.name) not in known | {
-            package.name
-        }:
+        if applies(requirement, environment) and canonicalize_name(requirement.name) not in known | {package.name}:
             raise LockError(
                 f"{package.name} {package.version} requires other packages in the image than on this machine",
                 why=f"built from {source}, it requires {requirement}, which was not resolved",

@@ -52,7 +52,7 @@ def copy_tools(target: Target, parent: Path) -> Path:
 def _closure(target: Target) -> tuple[Distribution, ...]:
     """pip-tools and all that it requires with the target's Python."""
     found: dict[str, Distribution] = {}
-    pending = [_ROOT]
+    pending, environment = [_ROOT], target.environment
     while pending:
         name = pending.pop()
         if name in found:
@@ -66,7 +66,7 @@ def _closure(target: Target) -> tuple[Distribution, ...]:
                 fix=f"pip install {name}, or lock with --engine uv",
             ) from error
         requirements = map(Requirement, found[name].requires or ())
-        pending += [canonicalize_name(each.name) for each in requirements if applies(each, target.environment)]
+        pending += [canonicalize_name(each.name) for each in requirements if applies(each, environment)]
     return tuple(found.values())
 
 

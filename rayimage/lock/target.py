@@ -97,7 +97,7 @@ def _ranks(target: Target) -> Mapping[Tag, int]:
 
 
 def applies(requirement: Requirement, environment: Mapping[str, str], extras: Iterable[str] = ()) -> bool:
-    """Whether a requirement counts in an environment (``Target.environment``), for no extra or for one of ``extras``."""
+    """Whether a requirement counts in an environment (``Target.environment``), without an extra or for one of them."""
     marker = requirement.marker
     return marker is None or any(marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras))
 
