@@ -152,11 +152,11 @@ def _system(table: SystemTable | None, root: Path) -> SystemSettings:
 
 
 def _layering(config: Config) -> Layering:
-    from rayimage.config.checks import size_in_bytes
+    from rayimage.cachedir import parse_size
 
     return Layering(
         max_layers=config.layers.max,
-        alone_from=size_in_bytes(config.layers.alone_from),
+        alone_from=parse_size(config.layers.alone_from),
         bundles=config.layers.bundles,
         compression=config.compression,
     )
